@@ -1,0 +1,41 @@
+"""The errors a user can cause, each with a message of one line that says how to mend it."""
+
+
+class RsmetaError(Exception):
+    """Base of every error that `rsmeta` raises on purpose.
+
+    The message is one line: the value, what is allowed, and what to do. The command prints it
+    without a traceback and exits with `exit_code`.
+    """
+
+    exit_code = 1
+
+
+class RecipeError(RsmetaError):
+    """A recipe cannot be read or fails validation; one problem a line."""
+
+    exit_code = 2
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class BandError(RsmetaError):
+    """A sensor or band name is unknown, or bands do not fit each other."""
+
+
+class DataError(RsmetaError):
+    """Chips or labels are missing, unreadable or inconsistent."""
+
+
+class BackboneError(RsmetaError):
+    """A backbone is unknown, cannot be obtained, or does not fit its weights."""
+
+
+class RunError(RsmetaError):
+    """A run folder is missing, incomplete, or does not fit what is asked of it."""
+
+
+class SceneError(RsmetaError):
+    """A scene cannot be read, or does not fit the run that is to classify it."""
