@@ -120,3 +120,20 @@ def sensor(name: str) -> Sensor:
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         raise BandError(f"sensor '{name}' is unknown{hint}; allowed: {', '.join(SENSORS)}")
     return SENSORS[name]
+
+
+class SimulatedSensor(StrEnum):
+    """The sensors that the scene simulator renders."""
+
+    OPTICAL = "optical"
+    MULTISPECTRAL = "multispectral"
+    SAR = "sar"
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        """Bands of the rendered product, in order."""
+        if self is SimulatedSensor.OPTICAL:
+            return sensor("rgb").bands
+        if self is SimulatedSensor.MULTISPECTRAL:
+            return sensor("sentinel2-l2a").bands
+        return sensor("sar").select(["VV", "VH"])

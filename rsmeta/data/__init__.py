@@ -1,0 +1,1 @@
+"""Chips in: simulated, from folders, from tables."""

@@ -1,0 +1,1 @@
+"""Backbones, the cross-spectral patch embedding and the classification head."""

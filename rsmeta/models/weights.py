@@ -1,0 +1,212 @@
+"""Where pretrained weights come from: the package itself, a file, timm or TorchGeo."""
+
+import hashlib
+import json
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from rsmeta.bands import Band, sensor
+from rsmeta.errors import BackboneError
+
+EMBEDDED = "embedded"
+_EMBEDDED_FILE = "vit_simulated_optical.safetensors"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Pretrained weights and what is known of them.
+
+    Attributes:
+        architecture: Name of a timm model, or keyword arguments of timm's `VisionTransformer`.
+        state: State dict in timm's layout, as it was stored.
+        bands: The bands that the patch embedding was trained on.
+    """
+
+    architecture: str | dict[str, Any]
+    state: dict[str, Tensor]
+    bands: tuple[Band, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Digest over names, types, shapes and bytes of all tensors."""
+        digest = hashlib.sha256()
+        for name in sorted(self.state):
+            tensor = self.state[name].detach().cpu().contiguous()
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+def load_weights(name: str, file: Path | None) -> Weights:
+    """Find the weights of a backbone.
+
+    Args:
+        name: `embedded`, `timm:ARCHITECTURE` or `torchgeo:WEIGHTS`.
+        file: Take the weights from this .safetensors or .pth file instead of downloading them.
+
+    Raises:
+        BackboneError: Unknown name, unreadable file, or no way to download.
+    """
+    scheme, _, rest = name.partition(":")
+    if name == EMBEDDED:
+        if file is not None:
+            raise BackboneError(
+                "backbone.file goes with 'timm:' or 'torchgeo:' names; the embedded backbone "
+                "brings its own weights"
+            )
+        return _embedded()
+    if scheme == "timm" and rest:
+        return _timm(rest, file)
+    if scheme == "torchgeo" and rest:
+        return _torchgeo(rest, file)
+    raise BackboneError(
+        f"backbone.name '{name}' is unknown; allowed: 'embedded', 'timm:ARCHITECTURE' such as "
+        "timm:vit_small_patch14_dinov2, 'torchgeo:WEIGHTS' such as "
+        "torchgeo:ViTSmall16_Weights.SENTINEL1_GRD_MAE"
+    )
+
+
+def _embedded() -> Weights:
+    with as_file(files("rsmeta.assets") / _EMBEDDED_FILE) as path:
+        with safe_open(path, framework="pt") as stored:
+            architecture = json.loads(stored.metadata()["architecture"])
+        return Weights(architecture, load_file(path), sensor("rgb").bands)
+
+
+def _timm(name: str, file: Path | None) -> Weights:
+    architecture = name.partition(".")[0]
+    known = timm.list_models(module="vision_transformer")
+    if architecture not in known:
+        near = get_close_matches(architecture, known, n=1)
+        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        raise BackboneError(f"backbone.name 'timm:{name}': timm has no such ViT{hint}")
+    if file is not None:
+        state = read_state(file)
+    else:
+        state = _download_timm(name)
+    return Weights(name, state, sensor("rgb").bands)
+
+
+def _download_timm(name: str) -> dict[str, Tensor]:
+    try:
+        model = timm.create_model(name, pretrained=True, num_classes=0)
+    except (OSError, RuntimeError) as error:
+        raise BackboneError(_no_download(f"timm:{name}", error)) from error
+    return dict(model.state_dict())
+
+
+def _torchgeo(name: str, file: Path | None) -> Weights:
+    from torchgeo.models import get_weight
+
+    try:
+        entry = get_weight(name)
+    except ValueError as error:
+        raise BackboneError(
+            f"backbone.name 'torchgeo:{name}': TorchGeo has no such weights; "
+            "see torchgeo.models, e.g. ViTSmall16_Weights.SENTINEL1_GRD_MAE"
+        ) from error
+    architecture = str(entry.meta.get("model", ""))
+    if architecture not in timm.list_models(module="vision_transformer"):
+        raise BackboneError(
+            f"backbone.name 'torchgeo:{name}' is of type '{architecture or 'unknown'}'; "
+            "only plain vision transformers can be used"
+        )
+    if file is not None:
+        state = read_state(file)
+    else:
+        try:
+            state = dict(entry.get_state_dict(progress=False))
+        except OSError as error:
+            raise BackboneError(_no_download(f"torchgeo:{name}", error)) from error
+    return Weights(architecture, state, _torchgeo_bands(entry.meta))
+
+
+def _torchgeo_bands(meta: dict[str, Any]) -> tuple[Band, ...]:
+    names: Sequence[str] = meta.get("bands") or []
+    channels = int(meta.get("in_chans", len(names)))
+    for candidate in ("sentinel1", "sentinel2-l1c", "sentinel2-l2a"):
+        bands = {band.name: band for band in sensor(candidate).bands}
+        spelled = [f"B{n[1:].zfill(2)}" if n.startswith("B") else n for n in names]
+        if spelled and len(spelled) == channels and all(n in bands for n in spelled):
+            return tuple(bands[n] for n in spelled)
+    fallback = {2: "sentinel1", 3: "rgb", 12: "sentinel2-l2a", 13: "sentinel2-l1c"}
+    if channels not in fallback:
+        raise BackboneError(
+            f"weights trained on {channels} bands named {list(names)}: these bands are not known"
+        )
+    return sensor(fallback[channels]).bands[:channels]
+
+
+def _no_download(name: str, error: Exception) -> str:
+    reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+    return (
+        f"backbone.name '{name}' is not in the cache and could not be downloaded ({reason}); "
+        "download its weights elsewhere and pass them with backbone.file: PATH.safetensors"
+    )
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from a .safetensors file, or from a pickle without running its code.
+
+    Raises:
+        BackboneError: The file is missing, unreadable, or holds no tensors.
+    """
+    if not path.is_file():
+        raise BackboneError(f"backbone.file '{path}' does not exist")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise BackboneError(f"backbone.file '{path}' cannot be read: {error}") from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BackboneError(
+            f"backbone.file '{path}' cannot be loaded as plain weights ({reason}); "
+            "save its state dict as .safetensors"
+        ) from error
+    for key in ("state_dict", "model", "teacher"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise BackboneError(f"backbone.file '{path}' holds no state dict of tensors")
+    return {str(key): value for key, value in content.items()}
+
+
+def empty_model(weights: Weights, image_size: int, bands: int) -> VisionTransformer:
+    """A timm ViT of the weights' architecture, with untrained weights and no head.
+
+    Args:
+        weights: Says which architecture.
+        image_size: Side of the input in pixels, a multiple of the patch size.
+        bands: Number of input bands.
+
+    Raises:
+        BackboneError: The image size does not fit the patch size.
+    """
+    settings: dict[str, Any] = {"img_size": image_size, "in_chans": bands, "num_classes": 0}
+    if isinstance(weights.architecture, str):
+        model = timm.create_model(weights.architecture, pretrained=False, **settings)
+    else:
+        model = VisionTransformer(**weights.architecture, **settings)
+    patch = int(model.patch_embed.patch_size[0])
+    if image_size % patch:
+        nearest = max(patch, round(image_size / patch) * patch)
+        raise BackboneError(
+            f"backbone.image_size {image_size} is not a multiple of the patch size {patch}; "
+            f"use {nearest}"
+        )
+    return model

@@ -1,0 +1,125 @@
+"""LoRA (Hu et al. 2021, arXiv 2106.09685) at any linear layer of a timm block.
+
+y = W x + b + gamma * (alpha / rank) * B A x, with B = 0 at the start.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rsmeta.peft.modulators import ModulatorBank
+from rsmeta.peft.sites import PlannedSite, Site, select_blocks
+from rsmeta.recipe import Lora, Position
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A linear layer of a block and the positions that its output rows belong to, in order."""
+
+    module: str
+    attribute: str
+    positions: tuple[Position, ...]
+
+
+_LAYERS = (
+    _Layer("attn", "qkv", (Position.Q, Position.K, Position.V)),
+    _Layer("attn", "proj", (Position.OUT,)),
+    _Layer("mlp", "fc1", (Position.FC1,)),
+    _Layer("mlp", "fc2", (Position.FC2,)),
+)
+
+
+class LoRALinear(nn.Module):
+    """A frozen linear layer with a low-rank update for some parts of its output.
+
+    The output of P * W features is made of P equal parts (q, k and v of a fused projection; one
+    part for other layers). Adapted parts share one matmul for their down-projections, gamma is
+    folded into the small up-projection, and the update is added by one `addmm`.
+
+    Args:
+        base: The frozen layer.
+        sites: For each part of the output the site that adapts it, or None.
+        rank: Rank of each update.
+        scale: alpha / rank.
+        bank: Where the modulators live; not owned, so that they are stored once.
+    """
+
+    def __init__(
+        self,
+        base: nn.Linear,
+        sites: Sequence[Site | None],
+        rank: int,
+        scale: float,
+        bank: ModulatorBank,
+    ) -> None:
+        super().__init__()
+        self.base = base
+        self.sites = tuple(sites)
+        self.scale = scale
+        self._bank = (bank,)
+        adapted = [site for site in sites if site is not None]
+        width = base.out_features // len(self.sites)
+        self.register_buffer("_index", bank.index(adapted), persistent=False)
+        self.down = nn.Parameter(torch.empty(len(adapted) * rank, base.in_features))
+        self.up = nn.Parameter(torch.zeros(len(adapted), width, rank))
+        for part in self.down.data.split(rank):
+            nn.init.kaiming_uniform_(part, a=math.sqrt(5))
+
+    def scaled_up(self) -> Tensor:
+        """gamma * (alpha / rank) * B of all parts, block by block, (out, adapted * rank)."""
+        assert isinstance(self._index, Tensor)
+        gamma = self._bank[0].gamma()[self._index]
+        blocks = iter((self.up * (self.scale * gamma)[:, None, None]).unbind())
+        empty = self.up.new_zeros(self.up.shape[1], 0)
+        return torch.block_diag(*(empty if site is None else next(blocks) for site in self.sites))
+
+    def update(self) -> Tensor:
+        """The weight update gamma * (alpha / rank) * B A, of the shape of the base weight."""
+        return self.scaled_up() @ self.down
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., in) to (..., out)."""
+        hidden = F.linear(x, self.down)
+        output = self.base(x)
+        summed = torch.addmm(output.flatten(0, -2), hidden.flatten(0, -2), self.scaled_up().T)
+        return summed.view_as(output)
+
+
+def plan_lora(config: Lora, model: VisionTransformer) -> list[PlannedSite]:
+    """What `attach_lora` will put where.
+
+    Raises:
+        RecipeError: The recipe names blocks the backbone does not have.
+    """
+    planned = []
+    for block in select_blocks(config.blocks, len(model.blocks)):
+        for layer in _LAYERS:
+            base = getattr(getattr(model.blocks[block], layer.module), layer.attribute)
+            width = base.out_features // len(layer.positions)
+            parameters = config.rank * (base.in_features + width)
+            planned += [
+                PlannedSite(Site(block, position), config.method, config.rank, parameters)
+                for position in layer.positions
+                if position in config.positions
+            ]
+    return planned
+
+
+def attach_lora(config: Lora, model: VisionTransformer, bank: ModulatorBank) -> None:
+    """Replace the planned linear layers of the model by `LoRALinear`, in place."""
+    scale = (config.alpha or config.rank) / config.rank
+    planned = set(bank.sites)
+    for index, block in enumerate(model.blocks):
+        for layer in _LAYERS:
+            candidates = [Site(index, position) for position in layer.positions]
+            sites = [site if site in planned else None for site in candidates]
+            if any(site is not None for site in sites):
+                module = getattr(block, layer.module)
+                base = getattr(module, layer.attribute)
+                adapted = LoRALinear(base, sites, config.rank, scale, bank)
+                setattr(module, layer.attribute, adapted)

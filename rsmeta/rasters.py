@@ -1,0 +1,165 @@
+"""Raster input shared by chips and scenes: opening, band lists, masked reads in physical units."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from rsmeta.errors import RsmetaError, SceneError
+
+RASTER_ERRORS = (RasterioError, CPLE_BaseError)
+"""What rasterio raises when GDAL fails: its own errors, and GDAL's where it lets them through."""
+
+
+def reason(error: BaseException) -> str:
+    """The innermost cause of an error as one line; GDAL hides it behind "Read failed"."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextmanager
+def open_raster(
+    path: str | PathLike[str], error: type[RsmetaError] = SceneError
+) -> Iterator[DatasetReader]:
+    """Open a raster for reading; every failure to open or read it becomes one line.
+
+    Args:
+        path: A file, or anything GDAL opens by name (`/vsizip/...`, `s3://...`).
+        error: Class of the error raised: `SceneError` for scenes, `DataError` for chips.
+
+    Yields:
+        The open dataset. rasterio's errors inside the `with` block count as failures to read it.
+
+    Raises:
+        RsmetaError: As `error`: the file is missing, is no raster, has no or complex bands, or
+            breaks off in the middle.
+    """
+    name = str(path)
+    if not ("://" in name or name.startswith("/vsi") or Path(name).exists()):
+        raise error(f"raster '{name}' does not exist; check the path")
+    if Path(name).is_file() and Path(name).stat().st_size == 0:
+        raise error(f"raster '{name}' is empty (0 bytes); copy or download it again")
+    try:
+        with warnings.catch_warnings():
+            # Rasters without georeferencing are welcome; callers look at crs and transform.
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            dataset = rasterio.open(name)
+    except RASTER_ERRORS as cause:
+        raise error(
+            f"raster '{name}' cannot be opened: {reason(cause)}; give a complete GeoTIFF or "
+            "another raster that GDAL reads"
+        ) from cause
+    with dataset:
+        _refuse_unreadable(dataset, error)
+        try:
+            yield dataset
+        except RASTER_ERRORS as cause:
+            raise error(
+                f"raster '{name}' cannot be read to the end: {reason(cause)}; "
+                "the file is damaged or truncated: copy or download it again"
+            ) from cause
+
+
+def _refuse_unreadable(dataset: DatasetReader, error: type[RsmetaError]) -> None:
+    if dataset.count == 0:
+        raise error(
+            f"raster '{dataset.name}' has no band of its own; name one of its subdatasets: "
+            f"{', '.join(dataset.subdatasets) or 'none'}"
+        )
+    kinds = sorted({dtype for dtype in dataset.dtypes if "complex" in dtype})
+    if kinds:
+        raise error(
+            f"raster '{dataset.name}' has complex bands ({', '.join(kinds)}); allowed are real "
+            "values: convert it to amplitude or dB first"
+        )
+
+
+def data_indexes(dataset: DatasetReader) -> tuple[int, ...]:
+    """Indexes (from 1) of the bands that carry data: all but alpha bands, which are masks."""
+    return tuple(
+        index
+        for index, kind in zip(dataset.indexes, dataset.colorinterp, strict=True)
+        if kind is not ColorInterp.alpha
+    )
+
+
+def read_masked(
+    dataset: DatasetReader,
+    window: Window | None = None,
+    indexes: Sequence[int] | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Read bands in physical units, with the pixels that count.
+
+    A pixel is valid where every selected band is: not nodata (of that band, NaN included), not
+    masked (internal mask, `.msk` sidecar, alpha), and finite. GDAL's own mask heeds only one of
+    these at a time, so they are combined here. Declared scale and offset are applied.
+
+    Args:
+        dataset: An open raster of real values.
+        window: Part to read, in pixels, inside the raster; None for all of it.
+        indexes: Bands to read, from 1; None for all data bands.
+
+    Returns:
+        Values, float32 (bands, height, width), NaN where not valid, and valid, bool
+        (height, width).
+    """
+    chosen = data_indexes(dataset) if indexes is None else tuple(indexes)
+    raw = dataset.read(list(chosen), window=window)
+    valid = _mask(dataset, window, chosen)
+    values = np.empty(raw.shape, dtype=np.float32)
+    for band, index, out in zip(raw, chosen, values, strict=True):
+        nodata = dataset.nodatavals[index - 1]
+        if nodata is not None and _representable(nodata, band.dtype):
+            valid &= band != band.dtype.type(nodata)
+        scale, offset = dataset.scales[index - 1], dataset.offsets[index - 1]
+        # A float64 beyond the float32 range becomes inf, and with that not valid.
+        with np.errstate(over="ignore", invalid="ignore"):
+            out[:] = band if (scale, offset) == (1.0, 0.0) else band * scale + offset
+        valid &= np.isfinite(out)
+    values[:, ~valid] = np.nan
+    return values, valid
+
+
+def _mask(
+    dataset: DatasetReader, window: Window | None, indexes: Sequence[int]
+) -> NDArray[np.bool_]:
+    """Valid pixels according to mask bands, alpha bands and GDAL's reading of nodata."""
+    masked = [
+        index
+        for index in indexes
+        if not {MaskFlags.all_valid, MaskFlags.alpha} & set(dataset.mask_flag_enums[index - 1])
+    ]
+    alpha = [index for index in dataset.indexes if index not in data_indexes(dataset)]
+    layers: list[NDArray[Any]] = []
+    if masked:
+        layers.append(dataset.read_masks(masked, window=window))
+    if alpha:
+        # Read as a band: GDAL scales the mask of a 16-bit alpha band down to 8 bits.
+        layers.append(dataset.read(alpha, window=window))
+    if not layers:
+        height, width = dataset.shape if window is None else (window.height, window.width)
+        return np.ones((int(height), int(width)), dtype=np.bool_)
+    valid: NDArray[np.bool_] = np.logical_and.reduce([(layer > 0).all(axis=0) for layer in layers])
+    return valid
+
+
+def _representable(nodata: float, dtype: np.dtype[Any]) -> bool:
+    """Whether a pixel of this type can equal the nodata value; uint8 cannot be -9999."""
+    if np.isnan(nodata):
+        return False  # NaN pixels are caught as not finite
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        return float(nodata).is_integer() and limits.min <= nodata <= limits.max
+    return True

@@ -1,0 +1,179 @@
+"""Reading a YAML recipe into a typed model, with overrides and one line for every mistake."""
+
+import os
+import re
+import types
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from rsmeta.errors import RecipeError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+
+
+def read_recipe(model: type[Model], path: Path, overrides: Sequence[str] = ()) -> Model:
+    """Read a recipe.
+
+    Args:
+        model: The recipe's pydantic model.
+        path: YAML file. `${NAME:-default}` in a string stands for an environment variable.
+        overrides: `dotted.key=value` strings, the value in YAML; applied in order.
+
+    Raises:
+        RecipeError: The file cannot be read or the recipe is not valid; one problem a line.
+    """
+    return validate(model, override(model, expand(_parse(path)), overrides))
+
+
+def validate(model: type[Model], values: Mapping[str, Any]) -> Model:
+    """Build the model from plain values.
+
+    Raises:
+        RecipeError: One line for each problem: key, value, what is allowed, nearest valid key.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = [_line(model, values, detail) for detail in error.errors()]
+        raise RecipeError(list(dict.fromkeys(lines))) from error
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RecipeError([f"recipe '{path}' does not exist"]) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError([f"recipe '{path}' cannot be read: {error}"]) from error
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise RecipeError([f"recipe '{path}' is not valid YAML: {reason}"]) from error
+    if not isinstance(content, dict):
+        raise RecipeError([f"recipe '{path}' must be a mapping of keys to values"])
+    return content
+
+
+def expand(value: Any) -> Any:
+    """Replace `${NAME}` and `${NAME:-default}` in all strings by environment variables.
+
+    Raises:
+        RecipeError: A variable without a default is not set.
+    """
+    if isinstance(value, dict):
+        return {key: expand(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [expand(item) for item in value]
+    return _VARIABLE.sub(_variable, value) if isinstance(value, str) else value
+
+
+def _variable(match: re.Match[str]) -> str:
+    found = os.environ.get(match["name"], match["default"])
+    if found is None:
+        raise RecipeError(
+            [f"environment variable '{match['name']}' of the recipe is not set; set it, or write "
+             f"${{{match['name']}:-default}}"]
+        )
+    return found
+
+
+def override(
+    model: type[BaseModel], values: dict[str, Any], overrides: Sequence[str]
+) -> dict[str, Any]:
+    """Apply `dotted.key=value` overrides to plain values.
+
+    Choosing another variant of a section (such as `peft.method`) starts that section afresh, since
+    the keys of one variant mean nothing to another.
+
+    Raises:
+        RecipeError: An override is not of the form `dotted.key=value`.
+    """
+    for text in overrides:
+        key, equals, written = text.partition("=")
+        if not equals or not key.strip():
+            raise RecipeError([f"override '{text}' is not of the form dotted.key=value"])
+        try:
+            value = expand(yaml.safe_load(written))
+        except yaml.YAMLError as error:
+            raise RecipeError([f"override '{text}': the value is not valid YAML"]) from error
+        _assign(model, values, key.strip().split("."), value)
+    return values
+
+
+def _assign(model: type[BaseModel], values: dict[str, Any], keys: list[str], value: Any) -> None:
+    section = values
+    for position, key in enumerate(keys[:-1]):
+        inner = section.get(key)
+        if inner is None:
+            inner = section[key] = {}
+        if not isinstance(inner, dict):
+            raise RecipeError([f"{'.'.join(keys)}: '{'.'.join(keys[: position + 1])}' is a value"])
+        section = inner
+    tags = {field for candidate in _models_at(model, keys[:-1]) for field in _tags(candidate)}
+    if keys[-1] in tags and section.get(keys[-1]) != value:
+        section.clear()
+    section[keys[-1]] = value
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The pydantic models an annotation allows."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Annotated, Union, types.UnionType):
+        return [model for part in get_args(annotation) for model in _models(part)]
+    return []
+
+
+def _models_at(model: type[BaseModel], keys: Sequence[Any]) -> list[type[BaseModel]]:
+    """The models that may stand at a location, which may contain the tags of unions."""
+    current = [model]
+    for key in keys:
+        fields = [m.model_fields[key] for m in current if key in m.model_fields]
+        if fields:
+            current = [inner for field in fields for inner in _models(field.annotation)]
+        else:
+            current = [m for m in current if any(key in values for values in _tags(m).values())]
+    return current
+
+
+def _tags(model: type[BaseModel]) -> dict[str, tuple[Any, ...]]:
+    """Fields with exactly one allowed value: they tell the variants of a union apart."""
+    literals = {
+        name: get_args(field.annotation)
+        for name, field in model.model_fields.items()
+        if get_origin(field.annotation) is Literal
+    }
+    return {name: values for name, values in literals.items() if len(values) == 1}
+
+
+def _line(model: type[BaseModel], values: Any, detail: ErrorDetails) -> str:
+    location, current, shown = list(detail["loc"]), values, []
+    for index, key in enumerate(location):
+        present = isinstance(current, Mapping) and key in current
+        present = present or (isinstance(current, list) and isinstance(key, int))
+        if present or index == len(location) - 1:
+            shown.append(str(key))
+        if present:
+            current = current[key]
+    dotted = ".".join(shown) or "recipe"
+    if detail["type"] == "extra_forbidden":
+        allowed = sorted({f for m in _models_at(model, location[:-1]) for f in m.model_fields})
+        near = get_close_matches(str(location[-1]), allowed, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        return f"{dotted}: unknown key{hint} (allowed: {', '.join(allowed)})"
+    if detail["type"] == "missing":
+        return f"{dotted}: is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    value = detail.get("input")
+    if isinstance(value, str | int | float | bool | None) or (
+        isinstance(value, list) and len(value) < 10
+    ):
+        return f"{dotted}: {value!r}: {message}"
+    return f"{dotted}: {message}"

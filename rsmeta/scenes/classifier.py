@@ -1,0 +1,41 @@
+"""What a trained model must offer to classify a scene; the only thing `scenes` knows of it."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class TileClassifier(Protocol):
+    """Classifies square tiles of a scene, each as a whole."""
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Names of the bands expected, in the order of the tiles' second axis."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the probabilities' second axis."""
+        ...
+
+    @property
+    def tile_size(self) -> int:
+        """Side of a tile in pixels."""
+        ...
+
+    @property
+    def fill(self) -> NDArray[np.float32]:
+        """Value of each band, (bands,), put where a pixel is not valid: the training mean."""
+        ...
+
+    def probabilities(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Class probabilities of tiles.
+
+        Args:
+            tiles: Physical units, (tiles, bands, tile_size, tile_size), no NaN.
+
+        Returns:
+            (tiles, classes), rows sum to 1.
+        """
+        ...

@@ -1,0 +1,107 @@
+"""Scene in: which of its bands a classifier wants, and its tiles, read a stretch at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from rsmeta.errors import SceneError
+from rsmeta.rasters import data_indexes, read_masked
+from rsmeta.scenes.grid import TileGrid
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile as the classifier wants it.
+
+    Attributes:
+        column: Tile column; the tile row is known where tiles are read.
+        values: (bands, tile, tile), the fill value where not valid.
+        valid_fraction: Share of the tile's area that is valid pixels of the scene.
+    """
+
+    column: int
+    values: NDArray[np.float32]
+    valid_fraction: float
+
+
+def match_bands(scene: DatasetReader, expected: Sequence[str]) -> tuple[int, ...]:
+    """Find the bands of a scene that a classifier expects.
+
+    By name, where every data band has a description and all expected names are among them
+    (upper or lower case, in any order, other bands allowed); else in file order, where the
+    number of bands agrees and no description says otherwise.
+
+    Args:
+        scene: The open scene.
+        expected: Band names of the classifier.
+
+    Returns:
+        Band indexes, from 1, in the classifier's order.
+
+    Raises:
+        SceneError: Neither rule fits.
+    """
+    indexes = data_indexes(scene)
+    described = [(scene.descriptions[i - 1] or "").strip() for i in indexes]
+    names = [name.casefold() for name in described]
+    wanted = [name.casefold() for name in expected]
+    if all(names) and all(names.count(name) == 1 for name in wanted):
+        return tuple(indexes[names.index(name)] for name in wanted)
+    # A description that names another of the expected bands proves file order wrong.
+    displaced = any(
+        name in wanted and name != want for name, want in zip(names, wanted, strict=False)
+    )
+    if len(indexes) == len(expected) and not displaced:
+        return indexes
+    alpha = f", and {scene.count - len(indexes)} alpha" if len(indexes) < scene.count else ""
+    raise SceneError(
+        f"scene '{scene.name}' has {len(indexes)} data band(s) "
+        f"[{', '.join(name or 'no name' for name in described)}]{alpha}; the model expects "
+        f"{len(expected)} [{', '.join(expected)}]: give a scene with these bands, in this order "
+        "or named by their descriptions"
+    )
+
+
+def read_tiles(
+    scene: DatasetReader,
+    indexes: Sequence[int],
+    grid: TileGrid,
+    row: int,
+    columns: range,
+    fill: NDArray[np.float32],
+) -> tuple[list[Tile], NDArray[np.bool_]]:
+    """Read neighbouring tiles of one tile row with one read.
+
+    Args:
+        scene: The open scene.
+        indexes: Its bands, in the classifier's order.
+        grid: The tile grid.
+        row: Tile row.
+        columns: Tile columns, a run without gaps.
+        fill: Value of each band where a pixel is not valid, (bands,).
+
+    Returns:
+        The tiles that hold a valid pixel, left to right, and which of the scene's pixels under
+        the run are valid, bool (height, width).
+    """
+    rows_from, columns_from = grid.source_rows(row), grid.source_columns(columns)
+    y, x = int(rows_from.min()), int(columns_from.min())
+    window = Window(x, y, int(columns_from.max()) + 1 - x, int(rows_from.max()) + 1 - y)
+    values, valid = read_masked(scene, window, indexes)
+    values[:, ~valid] = fill[:, None]
+    # Mirrored pixels may reach back before the tile: what is the tile's own starts at row, column.
+    own = valid[row * grid.stride - y :, columns.start * grid.stride - x :][: grid.tile]
+    if values.shape[1:] != (len(rows_from), len(columns_from)):
+        values = values[:, rows_from - y][:, :, columns_from - x]
+    tiles = []
+    for column in columns:
+        left = (column - columns.start) * grid.stride
+        count = np.count_nonzero(own[:, left : left + grid.tile])
+        if count:
+            square = values[:, :, left : left + grid.tile]
+            tiles.append(Tile(column, square, count / grid.tile**2))
+    return tiles, own

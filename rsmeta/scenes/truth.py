@@ -1,0 +1,114 @@
+"""How well a class map agrees with a raster of true classes."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from rsmeta.errors import SceneError
+from rsmeta.rasters import open_raster
+from rsmeta.scenes.blend import NO_CLASS
+
+_PIXELS_AT_ONCE = 4_000_000
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of a class map with the truth, over pixels that have a class in both.
+
+    Attributes:
+        overall: Share of labelled pixels whose class is right.
+        recall: Share of right pixels of each class present in the truth, by name.
+        mean_recall: Mean of `recall`: every class weighs the same.
+        labelled: Number of pixels compared.
+    """
+
+    overall: float
+    recall: dict[str, float]
+    mean_recall: float
+    labelled: int
+
+
+def agreement(
+    map_path: str | PathLike[str], truth_path: str | PathLike[str], classes: Sequence[str]
+) -> Agreement:
+    """Compare a class map with a truth raster on the same grid, window by window.
+
+    Pixels that the truth leaves unlabelled (255) or that the map has no class for (the scene is
+    not valid there) do not count. A true class that the map does not know counts as missed.
+
+    Args:
+        map_path: Class map with nodata 255, as `predict_scene` writes it.
+        truth_path: uint8 class indexes, 255 unlabelled, names in the tag `CLASS_NAMES` (JSON
+            list). Classes are matched by name, so its indexes may differ from the map's.
+        classes: Class names of the map, in the order of its indexes.
+
+    Raises:
+        SceneError: A raster cannot be read, the shapes differ, the truth is not uint8 or has no
+            usable `CLASS_NAMES`, an index has no name, or no labelled pixel can be compared.
+    """
+    with open_raster(map_path) as mapped, open_raster(truth_path) as truth:
+        if mapped.shape != truth.shape:
+            raise SceneError(
+                f"truth '{truth_path}' has {truth.height} × {truth.width} pixels, the map "
+                f"'{map_path}' {mapped.height} × {mapped.width}; allowed is the same grid: "
+                "predict at pixel resolution, or resample the truth"
+            )
+        names = _class_names(truth)
+        pairs = _count_pairs(mapped, truth)
+    for index in np.flatnonzero(pairs.sum(axis=1)):
+        if index >= len(names):
+            raise SceneError(
+                f"truth '{truth_path}' holds class {index}; its CLASS_NAMES name 0 to "
+                f"{len(names) - 1}, and 255 is unlabelled: add the name"
+            )
+    counts = pairs.sum(axis=1)
+    labelled = int(counts.sum())
+    if not labelled:
+        raise SceneError(
+            f"truth '{truth_path}' has no labelled pixel where the map has a class; "
+            "label some pixels with an index other than 255"
+        )
+    column = {name: index for index, name in enumerate(classes)}
+    right = {n: int(pairs[i, column[n]]) if n in column else 0 for i, n in enumerate(names)}
+    recall = {n: right[n] / int(counts[i]) for i, n in enumerate(names) if counts[i]}
+    return Agreement(
+        sum(right.values()) / labelled, recall, sum(recall.values()) / len(recall), labelled
+    )
+
+
+def _class_names(truth: DatasetReader) -> list[str]:
+    if truth.dtypes[0] != "uint8":
+        raise SceneError(
+            f"truth '{truth.name}' has pixels of type {truth.dtypes[0]}; allowed is uint8, "
+            "with 255 for unlabelled"
+        )
+    text = truth.tags().get("CLASS_NAMES")
+    try:
+        names = json.loads(text or "null")
+    except json.JSONDecodeError:
+        names = None
+    if not isinstance(names, list) or len(set(map(str, names))) != len(names):
+        raise SceneError(
+            f"truth '{truth.name}' has the tag CLASS_NAMES {text!r}; allowed is a JSON list of "
+            'different class names, such as ["water", "forest"]: set it with rio edit-info'
+        )
+    return [str(name) for name in names]
+
+
+def _count_pairs(mapped: DatasetReader, truth: DatasetReader) -> NDArray[np.int64]:
+    """Number of pixels of each true (first axis) and mapped (second axis) class."""
+    pairs = np.zeros(256 * 256, dtype=np.int64)
+    rows = max(1, _PIXELS_AT_ONCE // truth.width)
+    for top in range(0, truth.height, rows):
+        window = Window(0, top, truth.width, min(rows, truth.height - top))
+        true = truth.read(1, window=window).astype(np.intp)
+        pairs += np.bincount((true * 256 + mapped.read(1, window=window)).ravel(), minlength=65536)
+    table = pairs.reshape(256, 256)
+    table[NO_CLASS], table[:, NO_CLASS] = 0, 0
+    return table

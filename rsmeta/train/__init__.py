@@ -1,0 +1,1 @@
+"""Training: the Lightning module, the trainer and the making of the embedded backbone."""
