@@ -1,4 +1,4 @@
-"""Sensors and their bands: the names, wavelengths, polarisations and units that recipes refer to."""
+"""Sensors and their bands: names, wavelengths, polarisations and units."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

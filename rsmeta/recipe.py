@@ -92,10 +92,13 @@ class TableData(_ChipFiles):
 Data = Annotated[SimulatorData | FolderData | TableData, Field(discriminator="source")]
 
 
+GeometryName = Literal["none", "flips", "d4"]
+
+
 class Augmentation(Section):
     """Random changes to training chips."""
 
-    geometry: Literal["none", "flips", "d4"] = Field(
+    geometry: GeometryName = Field(
         default="none",
         description="none; flips; d4: flips and quarter turns. All change the look direction of "
         "a SAR chip.",

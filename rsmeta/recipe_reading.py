@@ -78,8 +78,10 @@ def _variable(match: re.Match[str]) -> str:
     found = os.environ.get(match["name"], match["default"])
     if found is None:
         raise RecipeError(
-            [f"environment variable '{match['name']}' of the recipe is not set; set it, or write "
-             f"${{{match['name']}:-default}}"]
+            [
+                f"environment variable '{match['name']}' of the recipe is not set: set it or write "
+                f"${{{match['name']}:-default}}"
+            ]
         )
     return found
 

@@ -47,17 +47,13 @@ def build_backbone(
     return Backbone(model, weights.sha256)
 
 
-def _load(
-    model: VisionTransformer, weights: Weights, bands: Sequence[Band], name: str
-) -> None:
+def _load(model: VisionTransformer, weights: Weights, bands: Sequence[Band], name: str) -> None:
     try:
         state = checkpoint_filter_fn(
             {key: value.float() for key, value in weights.state.items()}, model
         )
     except (KeyError, RuntimeError, ValueError) as error:
-        raise BackboneError(
-            f"the weights do not have the layout of '{name}': {error}"
-        ) from error
+        raise BackboneError(f"the weights do not have the layout of '{name}': {error}") from error
     kernel = state.get(_PATCH_KERNEL)
     if not isinstance(kernel, Tensor) or kernel.ndim != 4:
         raise BackboneError(f"the weights for '{name}' have no patch embedding in timm's layout")

@@ -92,10 +92,7 @@ def _timm(name: str, file: Path | None) -> Weights:
         near = get_close_matches(architecture, known, n=1)
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         raise BackboneError(f"backbone.name 'timm:{name}': timm has no such ViT{hint}")
-    if file is not None:
-        state = read_state(file)
-    else:
-        state = _download_timm(name)
+    state = read_state(file) if file is not None else _download_timm(name)
     return Weights(name, state, sensor("rgb").bands)
 
 

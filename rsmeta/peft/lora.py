@@ -71,12 +71,14 @@ class LoRALinear(nn.Module):
             nn.init.kaiming_uniform_(part, a=math.sqrt(5))
 
     def scaled_up(self) -> Tensor:
-        """gamma * (alpha / rank) * B of all parts, block by block, (out, adapted * rank)."""
+        """Gamma * (alpha / rank) * B of all parts, block by block, (out, adapted * rank)."""
         assert isinstance(self._index, Tensor)
         gamma = self._bank[0].gamma()[self._index]
         blocks = iter((self.up * (self.scale * gamma)[:, None, None]).unbind())
         empty = self.up.new_zeros(self.up.shape[1], 0)
-        return torch.block_diag(*(empty if site is None else next(blocks) for site in self.sites))
+        parts = [empty if site is None else next(blocks) for site in self.sites]
+        placed: Tensor = torch.block_diag(*parts)
+        return placed
 
     def update(self) -> Tensor:
         """The weight update gamma * (alpha / rank) * B A, of the shape of the base weight."""

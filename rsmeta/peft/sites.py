@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rsmeta.errors import RecipeError
 from rsmeta.recipe import BlockSelection, Position
 
+
 @dataclass(frozen=True, order=True)
 class Site:
     """A position in a block; blocks are counted from the input, from 0."""

@@ -4,9 +4,11 @@ from colorsys import hsv_to_rgb
 
 # Tableau 20 (matplotlib "tab20"), the ten strong colours first, then the ten light ones.
 _TABLEAU = (
-    "1f77b4 ff7f0e 2ca02c d62728 9467bd 8c564b e377c2 7f7f7f bcbd22 17becf "
-    "aec7e8 ffbb78 98df8a ff9896 c5b0d5 c49c94 f7b6d2 c7c7c7 dbdb8d 9edae5"
-).split()
+    *((31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 103, 189)),
+    *((140, 86, 75), (227, 119, 194), (127, 127, 127), (188, 189, 34), (23, 190, 207)),
+    *((174, 199, 232), (255, 187, 120), (152, 223, 138), (255, 152, 150), (197, 176, 213)),
+    *((196, 156, 148), (247, 182, 210), (199, 199, 199), (219, 219, 141), (158, 218, 229)),
+)
 
 _GOLDEN_RATIO = 0.618033988749895
 
@@ -17,7 +19,7 @@ def class_colours(n: int) -> list[tuple[int, int, int]]:
     The first 20 are Tableau 20; beyond them, hues a golden-ratio step apart at changing
     saturation and brightness. A class keeps its colour when others are added behind it.
     """
-    colours = [(int(c[:2], 16), int(c[2:4], 16), int(c[4:], 16)) for c in _TABLEAU[:n]]
+    colours = list(_TABLEAU[:n])
     seen = set(colours)
     step = 0
     while len(colours) < n:

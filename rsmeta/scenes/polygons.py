@@ -1,7 +1,7 @@
 """Vectors out: regions of equal class as polygons, with their confidence and area."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +21,6 @@ from rsmeta.scenes.pipeline import ClassifiedRows
 from rsmeta.scenes.products import Georeference, writing
 
 LAYER = "classes"
-
-# Edges of geographic cells follow parallels, geodesics do not: at this length (degrees) the area
-# between the two no longer matters.
-_GEODESIC_STEP = 0.1
 
 
 @dataclass(frozen=True)
@@ -172,19 +168,34 @@ def _frame_crs(georeference: Georeference) -> pyproj.CRS | None:
 def _area(
     geometry: NDArray[np.object_], georeference: Georeference
 ) -> tuple[str | None, NDArray[np.float64]]:
-    """Column name and areas: geodesic for geographic CRSs, planar for projected ones."""
+    """Column name and areas: on the ellipsoid for geographic CRSs, planar for projected ones."""
     crs = _frame_crs(georeference)
-    none = np.zeros(len(geometry))
-    if crs is None:
-        return None, none
-    if crs.is_geographic:
-        geod = crs.get_geod()
-        if geod is None:
-            return None, none
-        dense = shapely.segmentize(geometry, _GEODESIC_STEP)
-        return "area_m2", np.array([abs(geod.geometry_area_perimeter(g)[0]) for g in dense])
-    if not crs.is_projected:
-        return None, none
+    if crs is not None and crs.is_geographic and crs.ellipsoid is not None:
+        return "area_m2", shapely.area(shapely.transform(geometry, _equal_area(crs)))
+    if crs is None or not crs.is_projected:
+        return None, np.zeros(len(geometry))
     unit = crs.axis_info[0].unit_name if crs.axis_info else ""
-    area: NDArray[np.float64] = shapely.area(geometry)
-    return ("area_m2" if unit in ("metre", "meter") else "area"), area
+    return ("area_m2" if unit in ("metre", "meter") else "area"), shapely.area(geometry)
+
+
+def _equal_area(crs: pyproj.CRS) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Cylindrical equal-area projection of longitude and latitude, in metres.
+
+    Cell edges follow meridians and parallels, which it keeps straight, so areas are exact; those
+    between geodesics are not, and are undefined for regions that reach around the globe.
+    Snyder, "Map Projections: A Working Manual" (1987), equation 3-12.
+    """
+    ellipsoid = crs.ellipsoid
+    assert ellipsoid is not None
+    flattening = 1 / ellipsoid.inverse_flattening if ellipsoid.inverse_flattening else 0.0
+    # A sphere is the limit; this eccentricity is one as far as float64 can tell.
+    e = max(np.sqrt(flattening * (2 - flattening)), 1e-6)
+    radius = ellipsoid.semi_major_metre
+    unit = crs.axis_info[0].unit_conversion_factor if crs.axis_info else np.pi / 180
+
+    def project(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        sine = np.sin(xy[:, 1] * unit)
+        q = (1 - e**2) * (sine / (1 - (e * sine) ** 2) + np.arctanh(e * sine) / e)
+        return np.column_stack([radius * xy[:, 0] * unit, radius * q / 2])
+
+    return project

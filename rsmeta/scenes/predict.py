@@ -87,25 +87,25 @@ def predict_scene(
     """
     started = time.perf_counter()
     _check(classifier, resolution, batch_size)
-    folder = Path(out_dir)
+    folder, stem = Path(out_dir), Path(path).stem
+    classes, confidence = f"{stem}_classes.tif", f"{stem}_confidence.tif"
+    polygons = f"{stem}_polygons.gpkg"
     with open_raster(path) as scene, rasterio.Env(GDAL_CACHEMAX=_cache_bytes(scene)):
         indexes = match_bands(scene, classifier.bands)
         grid = TileGrid.over(scene.height, scene.width, classifier.tile_size, stride)
         _check_cells(grid)
         with staging(folder) as stage:
             pipeline = ScenePipeline(scene, indexes, grid, classifier, batch_size, progress)
-            names = [
-                f"{Path(path).stem}_{product}"
-                for product in ("classes.tif", "confidence.tif", "polygons.gpkg")
-            ]
-            cells = _write_rasters(pipeline, resolution, stage / names[0], stage / names[1])
+            cells = _write_rasters(pipeline, resolution, stage / classes, stage / confidence)
             frame = class_polygons(
                 cells, grid.cell, scene.shape, classifier.classes, Georeference.of(scene)
             )
-            write_polygons(frame, stage / names[2])
+            write_polygons(frame, stage / polygons)
             publish(stage, folder)
     return ScenePrediction(
-        *(folder / name for name in names),
+        classes=folder / classes,
+        confidence=folder / confidence,
+        polygons=folder / polygons,
         pixels=cells.pixels_per_class(classifier.classes),
         tiles=pipeline.classified,
         seconds=time.perf_counter() - started,

@@ -1,7 +1,6 @@
 """Rasters out: georeferencing carried over, row-wise writing, Cloud Optimized GeoTIFFs."""
 
 import json
-import os
 import shutil
 import tempfile
 import warnings
@@ -133,7 +132,7 @@ def publish(stage: Path, out_dir: Path) -> None:
         with writing(out_dir / file.name):
             # Statistics that a viewer has stored beside an older product are no longer true.
             (out_dir / f"{file.name}.aux.xml").unlink(missing_ok=True)
-            os.replace(file, out_dir / file.name)
+            file.replace(out_dir / file.name)
 
 
 class RowWriter:

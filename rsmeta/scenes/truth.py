@@ -1,7 +1,6 @@
 """How well a class map agrees with a raster of true classes."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 
@@ -34,9 +33,7 @@ class Agreement:
     labelled: int
 
 
-def agreement(
-    map_path: str | PathLike[str], truth_path: str | PathLike[str], classes: Sequence[str]
-) -> Agreement:
+def agreement(map_path: str | PathLike[str], truth_path: str | PathLike[str]) -> Agreement:
     """Compare a class map with a truth raster on the same grid, window by window.
 
     Pixels that the truth leaves unlabelled (255) or that the map has no class for (the scene is
@@ -46,11 +43,10 @@ def agreement(
         map_path: Class map with nodata 255, as `predict_scene` writes it.
         truth_path: uint8 class indexes, 255 unlabelled, names in the tag `CLASS_NAMES` (JSON
             list). Classes are matched by name, so its indexes may differ from the map's.
-        classes: Class names of the map, in the order of its indexes.
 
     Raises:
-        SceneError: A raster cannot be read, the shapes differ, the truth is not uint8 or has no
-            usable `CLASS_NAMES`, an index has no name, or no labelled pixel can be compared.
+        SceneError: A raster cannot be read, the shapes differ, one is not uint8 or has no usable
+            `CLASS_NAMES`, an index has no name, or no labelled pixel can be compared.
     """
     with open_raster(map_path) as mapped, open_raster(truth_path) as truth:
         if mapped.shape != truth.shape:
@@ -59,7 +55,13 @@ def agreement(
                 f"'{map_path}' {mapped.height} × {mapped.width}; allowed is the same grid: "
                 "predict at pixel resolution, or resample the truth"
             )
-        names = _class_names(truth)
+        for raster in (mapped, truth):
+            if raster.dtypes[0] != "uint8":
+                raise SceneError(
+                    f"raster '{raster.name}' has pixels of type {raster.dtypes[0]}; allowed is "
+                    "uint8 class indexes, 255 for none: convert it"
+                )
+        names, classes = _class_names(truth), _class_names(mapped)
         pairs = _count_pairs(mapped, truth)
     for index in np.flatnonzero(pairs.sum(axis=1)):
         if index >= len(names):
@@ -82,20 +84,15 @@ def agreement(
     )
 
 
-def _class_names(truth: DatasetReader) -> list[str]:
-    if truth.dtypes[0] != "uint8":
-        raise SceneError(
-            f"truth '{truth.name}' has pixels of type {truth.dtypes[0]}; allowed is uint8, "
-            "with 255 for unlabelled"
-        )
-    text = truth.tags().get("CLASS_NAMES")
+def _class_names(raster: DatasetReader) -> list[str]:
+    text = raster.tags().get("CLASS_NAMES")
     try:
         names = json.loads(text or "null")
     except json.JSONDecodeError:
         names = None
     if not isinstance(names, list) or len(set(map(str, names))) != len(names):
         raise SceneError(
-            f"truth '{truth.name}' has the tag CLASS_NAMES {text!r}; allowed is a JSON list of "
+            f"raster '{raster.name}' has the tag CLASS_NAMES {text!r}; allowed is a JSON list of "
             'different class names, such as ["water", "forest"]: set it with rio edit-info'
         )
     return [str(name) for name in names]

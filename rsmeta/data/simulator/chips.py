@@ -59,9 +59,7 @@ def simulate_chips(
             generator = np.random.default_rng([seed, label, number])
             ground = _surrounded_site(label, generator)
             image = render(ground, sensor, generator, radar)
-            row, column = generator.integers(
-                _MARGIN - 8, _MARGIN + SITE_SIZE - size + 9, size=2
-            )
+            row, column = generator.integers(_MARGIN - 8, _MARGIN + SITE_SIZE - size + 9, size=2)
             images.append(image[:, row : row + size, column : column + size])
             labels.append(label)
     shape = (0, len(sensor.bands), size, size)

@@ -90,7 +90,8 @@ class Canvas:
     def stripes(self, period: float, angle: float) -> NDArray[np.float32]:
         """A sine wave across `angle`, in [-1, 1]."""
         across = self._rotated(0.0, 0.0, angle)[1]
-        return np.sin(2 * np.pi * across / period).astype(np.float32)
+        wave: NDArray[np.float32] = np.sin(2 * np.pi * across / period).astype(np.float32)
+        return wave
 
 
 def smooth_noise(

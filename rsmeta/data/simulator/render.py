@@ -50,7 +50,8 @@ def render(
     if sensor_name is SimulatedSensor.MULTISPECTRAL:
         return reflectance
     exposure = np.float32(generator.uniform(420, 620))
-    return np.clip(np.rint(reflectance[_RED_GREEN_BLUE] * exposure), 0, 255).astype(np.float32)
+    numbers: NDArray[np.float32] = np.rint(reflectance[_RED_GREEN_BLUE] * exposure)
+    return np.clip(numbers, 0, 255)
 
 
 def _cast_shadow(

@@ -194,10 +194,15 @@ def _airplane(generator: np.random.Generator) -> Ground:
         for side in (-1, 1):  # swept wings
             wing = np.array([x, y]) - 0.05 * length * ahead + side * 0.22 * length * aside
             turn = angle + side * (np.pi / 2 + 0.45)
-            shape = canvas.rectangle(*wing, 0.46 * length, 0.12 * length, turn)
+            shape = canvas.rectangle(
+                float(wing[0]), float(wing[1]), 0.46 * length, 0.12 * length, turn
+            )
             canvas.paint(shape, Material.METAL, 4, tone)
         tail = np.array([x, y]) - 0.42 * length * ahead
-        shape = canvas.rectangle(*tail, 0.3 * length, 0.09 * length, angle + np.pi / 2)
+        across = angle + np.pi / 2
+        shape = canvas.rectangle(
+            float(tail[0]), float(tail[1]), 0.3 * length, 0.09 * length, across
+        )
         canvas.paint(shape, Material.METAL, 6, tone)
         canvas.paint(
             canvas.ellipse(x, y, length, max(2.5, 0.13 * length), angle), Material.METAL, 5, tone

@@ -1,0 +1,180 @@
+"""The command: parse, call, print."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from rsmeta import __version__
+from rsmeta.bands import SimulatedSensor
+from rsmeta.errors import RsmetaError
+
+if TYPE_CHECKING:
+    from rsmeta.longtail.metrics import Metrics
+
+app = typer.Typer(
+    name="rsmeta",
+    help="Adapt pretrained vision transformers to remote sensing, and classify scenes with them.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe in YAML.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, e.g. peft.rank=16."),
+]
+
+
+def main() -> None:
+    """Run the command; an error of the user's becomes one line a problem and an exit status."""
+    try:
+        app()
+    except RsmetaError as error:
+        for line in str(error).splitlines():
+            typer.echo(f"error: {line}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rsmeta {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog="Example: rsmeta finetune recipes/mstar_longtail.yaml --set peft.rank=16")
+def finetune(recipe: RecipeFile, overrides: Overrides = None) -> None:
+    """Fine-tune a model by a recipe, test it, and write a run folder."""
+    from rsmeta.finetuning import finetune as run
+    from rsmeta.recipe import Recipe
+    from rsmeta.recipe_reading import read_recipe
+
+    console = Console(stderr=True)
+    finished = run(read_recipe(Recipe, recipe, overrides or []), console)
+    Console().print(_metrics_table(finished.metrics))
+    typer.echo(f"run:    {finished.folder}")
+    typer.echo(f"report: {finished.folder / 'report.html'}")
+
+
+@app.command(epilog="Example: rsmeta predict scene.tif --run runs/latest --out predictions")
+def predict(
+    scenes: Annotated[list[Path], typer.Argument(metavar="SCENE...", help="GeoTIFFs.")],
+    run: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/latest"),
+    out: Annotated[Path, typer.Option(help="Folder for the products.")] = Path("predictions"),
+    stride: Annotated[
+        int | None, typer.Option(help="Step between tiles in pixels; default: half a tile.")
+    ] = None,
+    resolution: Annotated[
+        Literal["pixel", "cell"],
+        typer.Option(help="Grid of the maps: pixel (the scene's) or cell (one a step)."),
+    ] = "pixel",
+    truth: Annotated[
+        Path | None, typer.Option(help="Truth raster of the (single) scene, to compare with.")
+    ] = None,
+) -> None:
+    """Classify scenes tile by tile: class map, confidence and polygons."""
+    from rsmeta.prediction import predict as classify
+    from rsmeta.scenes import agreement
+
+    console = Console(stderr=True)
+    for prediction in classify(
+        scenes, run, out, stride=stride, resolution=resolution, console=console
+    ):
+        typer.echo(f"map:        {prediction.classes}")
+        typer.echo(f"confidence: {prediction.confidence}")
+        typer.echo(f"polygons:   {prediction.polygons}")
+        if truth is not None:
+            found = agreement(prediction.classes, truth)
+            typer.echo(
+                f"agreement:  {found.overall:.1%} of the labelled pixels, "
+                f"{found.mean_recall:.1%} on average over classes"
+            )
+
+
+@app.command(epilog="Example: rsmeta simulate --sensor sar --size 2048 --seed 0 scene.tif")
+def simulate(
+    scene: Annotated[Path, typer.Argument(help="GeoTIFF to write.")],
+    sensor: Annotated[SimulatedSensor, typer.Option(help="Sensor.")] = SimulatedSensor.SAR,
+    size: Annotated[int, typer.Option(help="Side in pixels of 2 m.")] = 2048,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the ground.")] = 0,
+) -> None:
+    """Simulate a scene, with its truth as a raster and as polygons."""
+    from rsmeta.data.simulator.product import write_scene
+
+    product = write_scene(scene, sensor, size, seed)
+    typer.echo(f"scene:    {product.scene}")
+    typer.echo(f"truth:    {product.truth}")
+    typer.echo(f"polygons: {product.polygons}")
+
+
+@app.command(epilog="Example: rsmeta validate recipes/mstar_longtail.yaml")
+def validate(recipe: RecipeFile, overrides: Overrides = None) -> None:
+    """Check all of a recipe that can be checked without training."""
+    from rsmeta.recipe import Recipe
+    from rsmeta.recipe_reading import read_recipe
+    from rsmeta.validation import validate_recipe
+
+    checked = validate_recipe(read_recipe(Recipe, recipe, overrides or []))
+    bands = ", ".join(band.name for band in checked.data.bands)
+    typer.echo(f"bands:      {bands}")
+    typer.echo(f"chips:      {len(checked.data.train)} training, {len(checked.data.test)} test")
+    for group, classes in checked.groups.items():
+        listed = ", ".join(f"{name} ({count})" for name, count in classes) or "no class"
+        typer.echo(f"{group.value + ':':<11} {listed}")
+    typer.echo(f"sites:      {len(checked.plan)}")
+    typer.echo(f"trainable:  {checked.trainable:,} parameters")
+    typer.echo(f"memory:     about {checked.memory / 2**30:.1f} GiB while training")
+    typer.echo("the recipe is valid")
+
+
+@app.command(epilog="Example: rsmeta schema > recipes/recipe.schema.json")
+def schema() -> None:
+    """Print the JSON schema of recipes, which editors complete and check recipes with."""
+    import json
+
+    from rsmeta.recipe import Recipe
+
+    typer.echo(json.dumps(Recipe.model_json_schema(), indent=2))
+
+
+@app.command(epilog="Example: rsmeta distill recipes/embedded_backbone.yaml backbone.safetensors")
+def distill(
+    recipe: RecipeFile,
+    output: Annotated[Path, typer.Argument(help="File to write (.safetensors).")],
+    overrides: Overrides = None,
+) -> None:
+    """Pretrain a small backbone on simulated optical chips, taught by a large one."""
+    from rsmeta.recipe_reading import read_recipe
+    from rsmeta.train.distill import DistillRecipe
+    from rsmeta.train.distill import distill as run
+
+    run(read_recipe(DistillRecipe, recipe, overrides or []), output, typer.echo)
+
+
+def _metrics_table(metrics: "Metrics") -> Table:
+    table = Table("class", "group", "train", "test", "accuracy", title="Test chips")
+    for entry in sorted(metrics.classes, key=lambda c: -c.train_chips):
+        table.add_row(
+            entry.name,
+            entry.group.value,
+            str(entry.train_chips),
+            str(entry.test_chips),
+            f"{entry.accuracy:.1%}",
+        )
+    table.add_section()
+    for name, value in metrics.summary().items():
+        table.add_row(name, "", "", "", "-" if value is None else f"{value:.1%}")
+    return table

@@ -1,0 +1,185 @@
+"""Batches for training and testing: who is drawn in which epoch, and how chips become tensors."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypedDict
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from rsmeta.data.chips import ChipSet, LabelledData
+from rsmeta.data.outer_split import OuterSplitter, class_balanced_draw, random_draw
+from rsmeta.data.statistics import BandStatistics
+from rsmeta.data.transforms import build_geometry
+from rsmeta.recipe import GeometryName, Recipe
+
+_ORDER_STREAM, _GEOMETRY_STREAM = 4, 5
+
+
+class Batch(TypedDict):
+    """Chips and classes under TorchGeo's keys.
+
+    image: (batch, bands, size, size), float32, physical units; the training mean where a chip has
+    no data. label: (batch,), int64.
+    """
+
+    image: Tensor
+    label: Tensor
+
+
+class ChipDraw(NamedTuple):
+    """One use of a chip: the epoch seeds its augmentation."""
+
+    epoch: int
+    chip: int
+
+
+class ChipDataset(Dataset[tuple[Tensor, int]]):
+    """Chips as tensors of one size.
+
+    Args:
+        chips: The chips.
+        statistics: Training statistics; pixels without data become the mean.
+        size: Side in pixels that chips are resized to.
+        geometry: Name of the geometric augmentation.
+        seed: Seed of the augmentation.
+    """
+
+    def __init__(
+        self,
+        chips: ChipSet,
+        statistics: BandStatistics,
+        size: int,
+        geometry: GeometryName,
+        seed: int,
+    ) -> None:
+        self._chips = chips
+        self._fill = torch.tensor(statistics.mean).view(-1, 1, 1)
+        self._size = size
+        self._geometry = build_geometry(geometry)
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._chips)
+
+    def __getitem__(self, draw: ChipDraw | int) -> tuple[Tensor, int]:
+        epoch, index = draw if isinstance(draw, ChipDraw) else (0, draw)
+        key = np.random.SeedSequence([self._seed, _GEOMETRY_STREAM, epoch, index])
+        seed = int(key.generate_state(1)[0])
+        chip = torch.from_numpy(self._geometry(self._chips.read(index), seed))
+        chip = torch.where(torch.isfinite(chip), chip, self._fill)
+        return resize(chip[None], self._size)[0], int(self._chips.labels[index])
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Resize (batch, bands, height, width) to a square, antialiased; the same numbers if it is."""
+    if images.shape[-2:] == (size, size):
+        return images
+    return F.interpolate(images, size=[size, size], mode="bilinear", antialias=True)
+
+
+def collate(items: Sequence[tuple[Tensor, int]]) -> Batch:
+    """Stack chips into a batch."""
+    return Batch(
+        image=torch.stack([image for image, _ in items]),
+        label=torch.tensor([label for _, label in items], dtype=torch.int64),
+    )
+
+
+class EpochSampler(Sampler[ChipDraw]):
+    """The inner loop's chips of each epoch in random order; a function of seed and epoch alone.
+
+    Args:
+        count: Number of training chips.
+        splitter: Keeps the epoch's outer part out; None to use all chips.
+        seed: Seed of the order.
+    """
+
+    def __init__(self, count: int, splitter: OuterSplitter | None, seed: int) -> None:
+        self._count = count
+        self._splitter = splitter
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls this."""
+        self._epoch = epoch
+
+    def _members(self) -> NDArray[np.int64]:
+        if self._splitter is None:
+            return np.arange(self._count)
+        return self._splitter.split(self._epoch).inner
+
+    def __len__(self) -> int:
+        return len(self._members())
+
+    def __iter__(self) -> Iterator[ChipDraw]:
+        generator = np.random.default_rng([self._seed, _ORDER_STREAM, self._epoch])
+        order = generator.permutation(self._members())
+        return (ChipDraw(self._epoch, int(index)) for index in order)
+
+
+class ChipDataModule(L.LightningDataModule):
+    """Training, validation and test batches of a recipe.
+
+    Args:
+        recipe: The recipe.
+        data: Its chips.
+        statistics: Band statistics of the training chips.
+    """
+
+    def __init__(self, recipe: Recipe, data: LabelledData, statistics: BandStatistics) -> None:
+        super().__init__()
+        self._recipe = recipe
+        size, seed = recipe.backbone.image_size, recipe.seed
+        geometry = recipe.augmentation.geometry
+        self._train = ChipDataset(data.train, statistics, size, geometry, seed)
+        self._plain_train = ChipDataset(data.train, statistics, size, "none", seed)
+        self._test = ChipDataset(data.test, statistics, size, "none", seed)
+        self._labels = data.train.labels
+        self.splitter = (
+            OuterSplitter(self._labels, recipe.outer.fraction, recipe.outer.resample, seed)
+            if recipe.learns_modulators
+            else None
+        )
+
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
+        """Batches of the inner loop."""
+        return DataLoader(
+            self._train,
+            batch_size=self._recipe.inner.batch_size,
+            sampler=EpochSampler(len(self._train), self.splitter, self._recipe.seed),
+            collate_fn=collate,
+        )
+
+    def plain_train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
+        """All training chips once, in order, without augmentation."""
+        return self._in_order(self._plain_train)
+
+    def test_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
+        """All test chips once, in order."""
+        return self._in_order(self._test)
+
+    def outer_batches(self, epoch: int, step: int) -> list[Batch]:
+        """The validation batches of one outer step; a function of seed, epoch and step alone."""
+        if self.splitter is None:
+            return []
+        outer = self._recipe.outer
+        pool = self.splitter.split(epoch).outer
+        key = (self._recipe.seed, epoch, step)
+        size = outer.batch_size * outer.batches
+        if outer.balanced:
+            drawn = class_balanced_draw(self._labels, pool, size, key)
+        else:
+            drawn = random_draw(pool, size, key)
+        return [
+            collate([self._train[ChipDraw(epoch, int(index))] for index in part])
+            for part in np.split(drawn, outer.batches)
+        ]
+
+    def _in_order(self, dataset: ChipDataset) -> DataLoader[tuple[Tensor, int]]:
+        return DataLoader(dataset, batch_size=64, shuffle=False, collate_fn=collate)

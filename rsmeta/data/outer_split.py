@@ -1,0 +1,101 @@
+"""The split of the training chips into an inner and an outer part, drawn afresh each epoch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SPLIT_STREAM, _BALANCED_STREAM, _RANDOM_STREAM = 1, 2, 3
+
+SMALLEST_SPLIT_CLASS = 3
+"""Classes with fewer chips stay whole in the inner part and are sampled in the outer one too."""
+
+
+@dataclass(frozen=True)
+class OuterSplit:
+    """Indexes of training chips, each sorted.
+
+    Attributes:
+        inner: Chips that train the adapters and the head in this epoch.
+        outer: Chips that the modulators are learned from in this epoch.
+    """
+
+    inner: NDArray[np.int64]
+    outer: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class OuterSplitter:
+    """Draws stratified splits; the same seed and epoch give the same split.
+
+    Attributes:
+        labels: (chips,), class of each training chip.
+        fraction: Share of each class that goes to the outer part, in (0, 1).
+        resample: Draw afresh each `epoch`, or `never`.
+        seed: Seed of the draws.
+    """
+
+    labels: NDArray[np.int64]
+    fraction: float
+    resample: Literal["epoch", "never"]
+    seed: int
+
+    def split(self, epoch: int) -> OuterSplit:
+        """The split of an epoch: every class of three or more chips has chips in both parts."""
+        draw = epoch if self.resample == "epoch" else 0
+        generator = np.random.default_rng([self.seed, _SPLIT_STREAM, draw])
+        inner: list[NDArray[np.int64]] = []
+        outer: list[NDArray[np.int64]] = []
+        for label in np.unique(self.labels):
+            members = generator.permutation(np.flatnonzero(self.labels == label))
+            if len(members) < SMALLEST_SPLIT_CLASS:
+                inner.append(members)
+                outer.append(members)
+                continue
+            held_out = min(max(1, round(self.fraction * len(members))), len(members) - 1)
+            outer.append(members[:held_out])
+            inner.append(members[held_out:])
+        return OuterSplit(np.sort(np.concatenate(inner)), np.sort(np.concatenate(outer)))
+
+    def shared_classes(self) -> list[int]:
+        """Classes too small to be split: their chips are in both parts."""
+        labels, counts = np.unique(self.labels, return_counts=True)
+        return [int(label) for label in labels[counts < SMALLEST_SPLIT_CLASS]]
+
+
+def class_balanced_draw(
+    labels: NDArray[np.int64], pool: NDArray[np.int64], size: int, key: tuple[int, ...]
+) -> NDArray[np.int64]:
+    """Draw chips so that every class of the pool is drawn equally often.
+
+    Classes take turns in random order; within a class, chips are drawn without replacement as
+    long as they last.
+
+    Args:
+        labels: Class of every training chip.
+        pool: Indexes to draw from.
+        size: Number of chips to draw.
+        key: Seed of this draw, e.g. (seed, epoch, step).
+
+    Returns:
+        Indexes into `labels`, (size,); class counts differ by one at most.
+    """
+    generator = np.random.default_rng([*key, _BALANCED_STREAM])
+    classes = generator.permutation(np.unique(labels[pool]))
+    turns = -(-size // len(classes))
+    columns = []
+    for label in classes:
+        members = pool[labels[pool] == label]
+        rounds = -(-turns // len(members))
+        shuffled = [generator.permutation(members) for _ in range(rounds)]
+        columns.append(np.concatenate(shuffled)[:turns])
+    return np.stack(columns, axis=1).reshape(-1)[:size].astype(np.int64)
+
+
+def random_draw(pool: NDArray[np.int64], size: int, key: tuple[int, ...]) -> NDArray[np.int64]:
+    """Draw chips uniformly, without replacement as long as they last."""
+    generator = np.random.default_rng([*key, _RANDOM_STREAM])
+    rounds = -(-size // len(pool))
+    shuffled = [generator.permutation(pool) for _ in range(rounds)]
+    return np.concatenate(shuffled)[:size].astype(np.int64)

@@ -1,0 +1,25 @@
+"""Simulated chips as labelled data."""
+
+from rsmeta.data.chips import ChipArray, LabelledData
+from rsmeta.data.simulator import CLASSES, Radar, long_tailed_counts, simulate_chips
+from rsmeta.recipe import SimulatorData
+
+_TEST_STREAM = 2**32
+"""Added to the seed of the test chips, so that no training ground is seen again."""
+
+
+def load_simulated(config: SimulatorData, seed: int) -> LabelledData:
+    """Simulate long-tailed training chips and evenly many test chips of each class."""
+    radar = Radar(looks=config.looks)
+    counts = long_tailed_counts(config.largest_class, config.imbalance)
+    evenly = [config.test_per_class] * len(CLASSES)
+    train, test = (
+        simulate_chips(count, config.crop, config.sensor, stream, radar)
+        for count, stream in ((counts, seed), (evenly, seed + _TEST_STREAM))
+    )
+    return LabelledData(
+        train=ChipArray(train.images, train.labels),
+        test=ChipArray(test.images, test.labels),
+        classes=CLASSES,
+        bands=config.selected_bands,
+    )

@@ -1,0 +1,30 @@
+"""Per-chip geometry (albumentations), without state: a chip's change depends on its draw alone."""
+
+from collections.abc import Callable
+
+import albumentations as A
+import numpy as np
+from numpy.typing import NDArray
+
+from rsmeta.recipe import GeometryName
+
+Geometry = Callable[[NDArray[np.float32], int], NDArray[np.float32]]
+"""Maps a chip (bands, height, width) and a seed to a chip of the same bands."""
+
+
+def build_geometry(name: GeometryName) -> Geometry:
+    """The geometric augmentation of a recipe."""
+    if name == "none":
+        return lambda chip, seed: chip
+    changes = {
+        "flips": [A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)],
+        "d4": [A.D4(p=1.0)],
+    }
+    pipeline = A.Compose(changes[name])
+
+    def transform(chip: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+        pipeline.set_random_seed(seed)
+        changed = pipeline(image=np.ascontiguousarray(chip.transpose(1, 2, 0)))["image"]
+        return np.ascontiguousarray(changed.reshape(*changed.shape[:2], -1).transpose(2, 0, 1))
+
+    return transform

@@ -1,0 +1,1 @@
+"""Losses and metrics for class counts with a long tail."""

@@ -1,0 +1,1 @@
+"""The outer loop: hypergradients of the modulators and the steps along them."""

@@ -1,0 +1,116 @@
+"""The whole model: chips in physical units in, class logits out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from rsmeta.bands import Band
+from rsmeta.data.statistics import BandStatistics
+from rsmeta.models.backbones import build_backbone
+from rsmeta.models.heads import CosineHead
+from rsmeta.peft.methods import adapt, plan
+from rsmeta.peft.modulators import ModulatorBank
+from rsmeta.peft.sites import PlannedSite
+from rsmeta.recipe import Recipe
+
+_PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+class ChipClassifier(nn.Module):
+    """Normalisation, adapted backbone and head.
+
+    Args:
+        backbone: Frozen ViT with its adapters attached.
+        bank: Modulators of the adapters, or None for a method without.
+        head: Classification head.
+        statistics: Statistics that normalise the bands.
+        precision: `float32`, or `bfloat16` for the matmuls of the backbone.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: VisionTransformer,
+        bank: ModulatorBank | None,
+        head: CosineHead,
+        statistics: BandStatistics,
+        precision: str,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.modulators = bank
+        self.head = head
+        self._dtype = _PRECISIONS[precision]
+        shape = (1, -1, 1, 1)
+        for name, values in (("mean", statistics.mean), ("std", statistics.std)):
+            self.register_buffer(name, torch.tensor(values).view(shape), persistent=False)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Map images (batch, bands, size, size) to features (batch, width)."""
+        low = self._dtype != torch.float32
+        with torch.autocast(images.device.type, dtype=self._dtype, enabled=low):
+            features: Tensor = self.backbone((images - self.mean) / self.std)
+        return features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (batch, bands, size, size) in physical units to logits (batch, classes)."""
+        logits: Tensor = self.head(self.features(images))
+        return logits
+
+    def inner_parameters(self) -> list[nn.Parameter]:
+        """What the inner loop trains: adapters and head, but not the modulators."""
+        outer = {id(self.modulators.rho)} if self.modulators is not None else set()
+        return [p for p in self.parameters() if p.requires_grad and id(p) not in outer]
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """All that training may change: adapters, head, modulators. The backbone is not in it."""
+        trained = {name for name, p in self.named_parameters() if p.requires_grad}
+        trained |= {"modulators.rho"} if self.modulators is not None else set()
+        return {name: t.detach() for name, t in self.state_dict().items() if name in trained}
+
+
+@dataclass(frozen=True)
+class BuiltModel:
+    """A classifier before training, what was put where, and what it stands on."""
+
+    classifier: ChipClassifier
+    plan: list[PlannedSite]
+    backbone_sha256: str
+
+
+def build_classifier(
+    recipe: Recipe, bands: Sequence[Band], classes: int, statistics: BandStatistics
+) -> BuiltModel:
+    """Build the untrained classifier of a recipe: frozen backbone, adapters, head.
+
+    Args:
+        recipe: The recipe.
+        bands: Bands of the chips, in order.
+        classes: Number of classes.
+        statistics: Statistics that normalise the bands.
+
+    Raises:
+        BackboneError: The backbone cannot be loaded.
+        RecipeError: The recipe names sites that the backbone does not have.
+    """
+    config = recipe.backbone
+    backbone = build_backbone(config.name, config.file, config.image_size, bands)
+    lines = plan(recipe.peft, backbone.model)
+    bank = adapt(recipe.peft, backbone.model)
+    if recipe.compute.precision == "bfloat16":
+        _store_frozen_matmuls_low(backbone.model)
+    head = CosineHead(backbone.model.num_features, classes, recipe.head.scale)
+    classifier = ChipClassifier(backbone.model, bank, head, statistics, recipe.compute.precision)
+    return BuiltModel(classifier, lines, backbone.sha256)
+
+
+def _store_frozen_matmuls_low(model: nn.Module) -> None:
+    """Keep frozen matmul weights in bfloat16: autocast would cast them anew in every step."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d) and not module.weight.requires_grad:
+            module.to(torch.bfloat16)

@@ -1,0 +1,43 @@
+"""Classification heads."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class CosineHead(nn.Module):
+    """Logits are `scale` times the cosine between a feature and the class weight.
+
+    Args:
+        width: Length of a feature.
+        classes: Number of classes.
+        scale: Factor on the cosine.
+    """
+
+    def __init__(self, width: int, classes: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.weight = nn.Parameter(torch.empty(classes, width))
+        nn.init.normal_(self.weight, std=width**-0.5)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (batch, width) to logits (batch, classes), float32."""
+        directions = F.normalize(features.float(), dim=-1)
+        with torch.autocast(features.device.type, enabled=False):
+            return self.scale * F.linear(directions, F.normalize(self.weight, dim=-1))
+
+    @torch.no_grad()
+    def start_at_class_means(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Set each weight to the mean direction of its class's features.
+
+        Args:
+            batches: Pairs of features (batch, width) and labels (batch,); a class that does not
+                occur keeps its random weight.
+        """
+        total = torch.zeros_like(self.weight)
+        for features, labels in batches:
+            total.index_add_(0, labels, F.normalize(features.float(), dim=-1))
+        seen = total.norm(dim=-1, keepdim=True) > 0
+        self.weight.copy_(torch.where(seen, F.normalize(total, dim=-1), self.weight))

@@ -1,0 +1,293 @@
+"""Figures of a run, each drawn from one of its tables into axes that the caller owns.
+
+Nothing here touches pyplot: a figure works the same in a notebook, a script and a thread.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import CenteredNorm, to_rgb
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
+from numpy.typing import NDArray
+
+from rsmeta.longtail.metrics import Group
+from rsmeta.recipe import Position
+
+GROUP_COLOURS = {Group.HEAD: "#2f6db5", Group.MEDIUM: "#e3a02f", Group.TAIL: "#b8374a"}
+
+_INK, _MUTED, _GRID, _EMPTY = "#1f2933", "#6b7785", "#e4e8ec", "#f1f3f5"
+_TITLE, _TEXT, _SMALL = 12, 10, 8.5
+_HATCH = "////"
+
+_ANNOTATED_CLASSES = 15
+_ANNOTATED_BARS = 30
+_ANNOTATED_BLOCKS = 32
+_NAMED_CLASSES = 60
+_NAME_LENGTH = 24
+# Below this departure from 1, gammas look alike: noise must not fill the colour scale.
+_MIN_GAMMA_RANGE = 0.1
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+def modulator_map(table: pd.DataFrame, ax: Axes) -> None:
+    """Draw the learned gammas as a map of block by position.
+
+    Args:
+        table: Columns `block`, `position` and `gamma`; one row a site, at least one row.
+        ax: Where to draw; a colour bar is put beside it.
+    """
+    known = [str(position) for position in Position]
+    found = [str(position) for position in table["position"]]
+    positions = [name for name in dict.fromkeys(known + found) if name in set(found)]
+    gamma = np.full((len(positions), int(table["block"].max()) + 1), np.nan)
+    planned = np.zeros(gamma.shape, dtype=bool)
+    sites = [positions.index(name) for name in found], table["block"].to_numpy(dtype=int)
+    gamma[sites], planned[sites] = table["gamma"].to_numpy(dtype=float), True
+
+    departure = np.abs(gamma[np.isfinite(gamma)] - 1)
+    half_range = max(float(departure.max(initial=0)), _MIN_GAMMA_RANGE)
+    colours = colormaps["RdBu_r"].with_extremes(bad=_EMPTY)
+    norm = CenteredNorm(1, half_range)
+    mesh = ax.pcolormesh(gamma, cmap=colours, norm=norm, edgecolors="white", linewidth=1)
+    _hatch(ax, np.argwhere(~planned), "no adapter")
+    if gamma.shape[1] <= _ANNOTATED_BLOCKS:
+        for row, column in np.argwhere(planned):
+            value = gamma[row, column]
+            _write(ax, column, row, f"{value:.2f}", colours(norm(value)))
+
+    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, fraction=0.05)
+    bar.ax.set_ylim(max(0.0, 1 - half_range), 1 + half_range)  # gamma is never negative
+    bar.set_label("γ", fontsize=_TEXT, color=_INK, rotation=0, labelpad=8)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=_SMALL, colors=_MUTED, labelcolor=_INK)
+    _label(ax, "Learned strength γ of each adapter", "block (0 is nearest the input)", "position")
+    _matrix_style(ax)
+    step = math.ceil(gamma.shape[1] / _ANNOTATED_BLOCKS)
+    blocks = np.arange(0, gamma.shape[1], step)
+    ax.set_xticks(blocks + 0.5, labels=[str(block) for block in blocks])
+    ax.set_yticks(np.arange(len(positions)) + 0.5, labels=[_plain(name) for name in positions])
+
+
+def confusion_matrix(table: pd.DataFrame, ax: Axes) -> None:
+    """Draw a confusion matrix, each row in percent of its true class.
+
+    Args:
+        table: First column the true class, then the counts of each predicted class in the
+            same order.
+        ax: Where to draw; a colour bar is put beside it.
+    """
+    names = [str(name) for name in table.iloc[:, 0]]
+    counts = table.iloc[:, 1:].to_numpy(dtype=float)
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(100 * counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
+
+    colours = colormaps["Blues"].with_extremes(bad=_EMPTY)
+    mesh = ax.pcolormesh(shares, cmap=colours, vmin=0, vmax=100)
+    _hatch(ax, np.argwhere(np.isnan(shares)), "no test chips")
+    if len(names) <= _ANNOTATED_CLASSES:
+        for row, column in np.argwhere(shares > 0):
+            share = shares[row, column]
+            _write(ax, column, row, _percent(share), colours(share / 100))
+
+    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, fraction=0.04, format="%d %%")
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=_SMALL, colors=_MUTED, labelcolor=_INK)
+    _label(ax, "Confusion matrix, % of each true class", "predicted class", "true class")
+    _matrix_style(ax)
+    ax.set_aspect("equal")
+    _class_ticks(ax, ax.xaxis, names, 0.5)
+    _class_ticks(ax, ax.yaxis, names, 0.5)
+
+
+def class_distribution(table: pd.DataFrame, ax: Axes) -> None:
+    """Draw the training chips of each class, most frequent first, on a logarithmic scale.
+
+    Args:
+        table: Columns `class`, `group` and `train_chips`.
+        ax: Where to draw.
+    """
+    ordered = by_training_chips(table)
+    counts = ordered["train_chips"].to_numpy(dtype=float)
+    ax.set_yscale("log")
+    # Half a chip is the floor, so that a class of one chip still has a bar; a class of none has
+    # a bar of height zero.
+    floor = 0.5
+    _group_bars(ax, ordered, np.maximum(counts, floor) - floor, bottom=floor)
+    if len(ordered) <= _ANNOTATED_BARS:
+        for place, count in enumerate(counts):
+            _write_above(ax, place, max(count, floor), f"{count:.0f}")
+    ax.set_ylim(floor, 2 * max(counts.max(initial=1), 1))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    _label(ax, "Training chips of each class", "", "training chips")
+    _bar_style(ax, ordered)
+
+
+def class_accuracy(table: pd.DataFrame, ax: Axes) -> None:
+    """Draw the test accuracy of each class, most training chips first.
+
+    Args:
+        table: Columns `class`, `group`, `train_chips` and `accuracy`; NaN where undefined.
+        ax: Where to draw.
+    """
+    ordered = by_training_chips(table)
+    accuracy = ordered["accuracy"].to_numpy(dtype=float)
+    _group_bars(ax, ordered, np.nan_to_num(accuracy))
+    for place, value in enumerate(accuracy):
+        if np.isnan(value):
+            _write_above(ax, place, 0, "no test chips", rotation=90)
+        elif len(ordered) <= _ANNOTATED_BARS:
+            _write_above(ax, place, value, f"{100 * value:.0f}")
+    average = np.nan if np.isnan(accuracy).all() else float(np.nanmean(accuracy))
+    lines = []
+    if not np.isnan(average):
+        style = {"color": _INK, "linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 3}
+        lines = [ax.axhline(average, label=f"average {100 * average:.1f} %", **style)]
+    ax.set_ylim(0, 1.08)
+    ax.set_yticks(np.linspace(0, 1, 6))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    _label(ax, "Test accuracy of each class", "", "accuracy")
+    _bar_style(ax, ordered, lines)
+
+
+def learning_curves(table: pd.DataFrame, ax: Axes) -> None:
+    """Draw the loss of the inner and of the outer loop by epoch.
+
+    Args:
+        table: Columns `epoch`, `loss` and `outer_loss`; NaN where undefined.
+        ax: Where to draw.
+    """
+    curves = [
+        ("loss", "inner loop: training batches", "#2f6db5", "o"),
+        ("outer_loss", "outer loop: validation batches", "#b8374a", "s"),
+    ]
+    for column, name, colour, marker in curves:
+        defined = table[np.isfinite(table[column].to_numpy(dtype=float))]
+        if len(defined):
+            marked = {"marker": marker, "markersize": 4.5} if len(table) <= 40 else {}
+            line = {"color": colour, "linewidth": 1.8, "label": name, "clip_on": False}
+            ax.plot(defined["epoch"], defined[column], **line, **marked)
+    _label(ax, "Loss by epoch", "epoch", "mean loss")
+    _open_style(ax)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
+    if len(table):
+        first, last = float(table["epoch"].min()), float(table["epoch"].max())
+        ax.set_xlim(first - 0.5 * (first == last), last + 0.5 * (first == last))
+    if ax.lines:
+        ax.legend(frameon=False, fontsize=_SMALL, labelcolor=_INK)
+
+
+def by_training_chips(table: pd.DataFrame) -> pd.DataFrame:
+    """Sort classes by their training chips, most first; ties keep their order."""
+    return table.sort_values("train_chips", ascending=False, kind="stable")
+
+
+# --- parts ----------------------------------------------------------------------------------------
+
+
+def _group_bars(
+    ax: Axes, table: pd.DataFrame, heights: NDArray[np.float64], bottom: float = 0
+) -> None:
+    colours = [GROUP_COLOURS[Group(name)] for name in table["group"]]
+    ax.bar(np.arange(len(table)), heights, 0.78, bottom, color=colours, zorder=2)
+
+
+def _bar_style(ax: Axes, table: pd.DataFrame, lines: Sequence[Any] = ()) -> None:
+    """Names below the bars, and above the axes a legend of groups and `lines`."""
+    _open_style(ax)
+    ax.set_xlim(-0.6, len(table) - 0.4)
+    _class_ticks(ax, ax.xaxis, [str(name) for name in table["class"]], 0)
+    found = set(table["group"])
+    patches = [Patch(color=GROUP_COLOURS[g], label=g.value) for g in Group if g.value in found]
+    _legend_above(ax, [*patches, *lines])
+
+
+def _legend_above(ax: Axes, handles: Sequence[Any]) -> None:
+    ax.legend(
+        handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=max(1, len(handles)),
+        frameon=False, fontsize=_SMALL, labelcolor=_INK, borderaxespad=0.3, borderpad=0.2,
+        handlelength=1.4, columnspacing=1.2,
+    )  # fmt: skip
+
+
+def _label(ax: Axes, title: str, x: str, y: str) -> None:
+    ax.set_title(title, loc="left", fontsize=_TITLE, fontweight="bold", color=_INK, pad=8)
+    ax.set_xlabel(x, fontsize=_TEXT, color=_INK)
+    ax.set_ylabel(y, fontsize=_TEXT, color=_INK)
+
+
+def _open_style(ax: Axes) -> None:
+    """Axes without a box, with light horizontal lines."""
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.spines["bottom"].set_color(_MUTED)
+    ax.grid(axis="y", color=_GRID, linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.tick_params(labelsize=_SMALL, colors=_MUTED, labelcolor=_INK)
+    ax.tick_params(axis="y", which="both", length=0)
+
+
+def _matrix_style(ax: Axes) -> None:
+    ax.invert_yaxis()
+    ax.spines[:].set_visible(False)
+    ax.tick_params(labelsize=_SMALL, length=0, labelcolor=_INK)
+
+
+def _class_ticks(ax: Axes, axis: Axis, names: Sequence[str], offset: float) -> None:
+    """Name the classes; beyond what can be read, only every second, third, ..."""
+    places = np.arange(0, len(names), max(1, math.ceil(len(names) / _NAMED_CLASSES)))
+    axis.set_ticks(places + offset, labels=[_plain(names[place]) for place in places])
+    size = _SMALL if len(places) <= 20 else 7.5
+    axis.set_tick_params(length=0, labelsize=size)
+    if axis is ax.xaxis:
+        slant = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+        upright = {"rotation": 90, "ha": "center", "va": "top"}
+        for label in axis.get_ticklabels():
+            label.set(**(slant if len(places) <= 20 else upright))
+
+
+def _hatch(ax: Axes, cells: NDArray[np.int64], meaning: str) -> None:
+    """Hatch (row, column) cells of a matrix and say in a legend what that means."""
+    style = {"facecolor": _EMPTY, "edgecolor": "#c9d0d7", "hatch": _HATCH, "linewidth": 0}
+    for row, column in cells:
+        ax.add_patch(Rectangle((column, row), 1, 1, **style))
+    if len(cells):
+        _legend_above(ax, [Patch(label=meaning, **style)])
+
+
+def _write(ax: Axes, column: int, row: int, text: str, background: Any) -> None:
+    """Write into a cell of a matrix, in black or white, whichever is readable."""
+    luminance = float(np.dot(to_rgb(background), (0.299, 0.587, 0.114)))
+    colour = _INK if luminance > 0.55 else "white"
+    where = (column + 0.5, row + 0.5)
+    ax.text(*where, text, ha="center", va="center", fontsize=_SMALL, color=colour)
+
+
+def _write_above(ax: Axes, x: int, y: float, text: str, rotation: int = 0) -> None:
+    ax.annotate(
+        text, (x, y), (0, 2), textcoords="offset points", ha="center", va="bottom",
+        fontsize=7.5, color=_MUTED if rotation else _INK, rotation=rotation, zorder=4,
+    )  # fmt: skip
+
+
+def _percent(share: float) -> str:
+    """A share above zero in whole percent that never claims none or all wrongly."""
+    if share < 1:
+        return "<1"
+    return ">99" if 99 < share < 100 else f"{share:.0f}"
+
+
+def _plain(name: str) -> str:
+    """A name on one short line, with no character that matplotlib takes for mathematics."""
+    line = " ".join(name.split())
+    short = line if len(line) <= _NAME_LENGTH else line[: _NAME_LENGTH - 1] + "…"
+    return short.replace("$", r"\$")

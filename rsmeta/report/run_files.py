@@ -1,0 +1,163 @@
+"""The tables and numbers of a run folder, read and checked for the report."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rsmeta.errors import RunError
+from rsmeta.longtail.metrics import Group
+
+_ACCURACIES = (*(group.value for group in Group), "average", "overall")
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a report is made of.
+
+    Attributes:
+        recipe: The resolved recipe, as written.
+        accuracy: Head, medium, tail, average and overall accuracy; None where undefined.
+        facts: Further entries of `metrics.json`, e.g. method and trainable parameters.
+        resources: Entries of `resources.json`.
+        classes: `per_class.csv`.
+        confusion: `confusion.csv`.
+        modulators: `modulators.csv`; no rows for a method without sites.
+        history: `history.csv`.
+    """
+
+    recipe: str
+    accuracy: dict[str, float | None]
+    facts: dict[str, Any]
+    resources: dict[str, Any]
+    classes: pd.DataFrame
+    confusion: pd.DataFrame
+    modulators: pd.DataFrame
+    history: pd.DataFrame
+
+    @classmethod
+    def read(cls, run: Path) -> "RunFiles":
+        """Read a run folder.
+
+        Raises:
+            RunError: The folder or one of its files is missing or damaged.
+        """
+        if not run.is_dir():
+            raise RunError(f"run '{run}' does not exist; make one with: rsmeta finetune RECIPE")
+        metrics = _read_json(run / "metrics.json")
+        return cls(
+            recipe=_read_text(run / "recipe.yaml"),
+            accuracy=_accuracy(run / "metrics.json", metrics.get("accuracy")),
+            facts={key: metrics[key] for key in metrics if key not in ("accuracy", "groups")},
+            resources=_read_json(run / "resources.json"),
+            classes=_read_classes(run / "per_class.csv"),
+            confusion=_read_confusion(run / "confusion.csv"),
+            modulators=_read_modulators(run / "modulators.csv"),
+            history=_read_history(run / "history.csv"),
+        )
+
+
+def _damaged(path: Path, reason: object) -> RunError:
+    line = " ".join(str(reason).split())
+    return RunError(f"run file '{path}' is damaged: {line}; make the run again: rsmeta finetune")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise RunError(
+            f"run '{path.parent}' lacks {path.name}; it is not a complete run folder: "
+            "choose another or make it again: rsmeta finetune"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(_read_text(path))
+    except ValueError as error:
+        raise _damaged(path, error) from error
+    if not isinstance(values, dict):
+        raise _damaged(path, "it must hold a mapping")
+    return values
+
+
+def _accuracy(path: Path, values: Any) -> dict[str, float | None]:
+    if not isinstance(values, dict):
+        raise _damaged(path, "'accuracy' must be a mapping")
+    checked: dict[str, float | None] = {}
+    for name in _ACCURACIES:
+        value = values.get(name, "missing")
+        # Python's JSON writes NaN as a number; to a reader it means the same as null.
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            checked[name] = None
+        elif isinstance(value, (int, float)) and 0 <= value <= 1:
+            checked[name] = float(value)
+        else:
+            raise _damaged(path, f"accuracy '{name}' is {value!r}, allowed: null or 0 to 1")
+    return checked
+
+
+def _read_classes(path: Path) -> pd.DataFrame:
+    whole = {"train_chips": False, "test_chips": False}
+    table = _read_table(path, ("class", "group"), whole | {"accuracy": True, "precision": True})
+    unknown = set(map(str, table["group"])) - {group.value for group in Group}
+    if unknown:
+        allowed = ", ".join(Group)
+        raise _damaged(path, f"group '{min(unknown)}' is unknown, allowed: {allowed}")
+    return table
+
+
+def _read_confusion(path: Path) -> pd.DataFrame:
+    table = _read_table(path, ("true class",), {})
+    counts = table.columns[1:]
+    if table.columns[0] != "true class" or len(counts) != len(table):
+        raise _damaged(path, f"{len(table)} true classes but {len(counts)} predicted classes")
+    return _to_numbers(path, table, dict.fromkeys(counts, False))
+
+
+def _read_modulators(path: Path) -> pd.DataFrame:
+    whole = {"block": False, "rank": False, "parameters": False}
+    table = _read_table(path, ("position", "method"), whole | {"gamma": True})
+    if (table["block"] < 0).any():
+        raise _damaged(path, f"block {table['block'].min():.0f} is negative")
+    return table
+
+
+def _read_history(path: Path) -> pd.DataFrame:
+    return _read_table(path, (), {"epoch": False, "loss": True, "outer_loss": True})
+
+
+def _read_table(path: Path, texts: tuple[str, ...], numbers: Mapping[str, bool]) -> pd.DataFrame:
+    """Read a CSV whose `numbers` columns hold numbers, or none where the value is True."""
+    if not path.is_file():
+        _read_text(path)  # raises, and says which file of which run
+    try:
+        # Everything as text first: a class may be called "NA", "None" or "007".
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
+        raise _damaged(path, error) from error
+    missing = [name for name in (*texts, *numbers) if name not in table.columns]
+    if missing:
+        raise _damaged(path, f"column '{missing[0]}' is missing")
+    return _to_numbers(path, table, numbers)
+
+
+def _to_numbers(path: Path, table: pd.DataFrame, optional: Mapping[str, bool]) -> pd.DataFrame:
+    converted = {}
+    for name, may_be_empty in optional.items():
+        try:
+            values = np.array([float(cell or "nan") for cell in table[name]])
+        except ValueError as error:
+            raise _damaged(path, f"column '{name}': {error}") from error
+        if not (may_be_empty or np.isfinite(values).all()):
+            raise _damaged(path, f"column '{name}' has a cell that is empty or not finite")
+        converted[name] = values
+    return table.assign(**converted)

@@ -1,0 +1,194 @@
+"""The report of a run: its figures as PNG files, and one HTML page that opens offline."""
+
+import io
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rsmeta.errors import RunError
+from rsmeta.longtail.metrics import Group
+from rsmeta.report import figures
+from rsmeta.report.run_files import RunFiles
+from rsmeta.runs import final_path
+
+_DPI = 160
+_CSS_PIXELS_PER_INCH = 96
+
+
+@dataclass(frozen=True)
+class _Plot:
+    """A figure of the report: what draws which table, how large in inches, and its caption."""
+
+    name: str
+    caption: str
+    draw: Callable[[pd.DataFrame, Axes], None]
+    table: pd.DataFrame
+    size: tuple[float, float]
+
+    def png(self) -> bytes:
+        """The figure as PNG; the same bytes for the same table."""
+        figure = Figure(figsize=self.size, layout="constrained", facecolor="white")
+        self.draw(self.table, figure.add_subplot(facecolor="white"))
+        stream = io.BytesIO()
+        # By default the file names the version of matplotlib.
+        figure.savefig(stream, format="png", dpi=_DPI, metadata={"Software": None})
+        return stream.getvalue()
+
+    @property
+    def css_width(self) -> int:
+        """Width on the page at which all figures have letters of the same size."""
+        return round(self.size[0] * _CSS_PIXELS_PER_INCH)
+
+
+def write_figures(run: Path) -> None:
+    """Write the figures of a run as PNG files into its folder `figures`.
+
+    They are `modulators` (only where the method has any), `class_distribution`,
+    `class_accuracy`, `confusion` and `learning_curves`.
+
+    Args:
+        run: Run folder.
+
+    Raises:
+        RunError: A file of the run is missing or damaged, or a figure cannot be written.
+    """
+    for plot in _plots(RunFiles.read(run)):
+        _write(run / "figures" / f"{plot.name}.png", plot.png())
+
+
+def write_report(run: Path) -> Path:
+    """Write `report.html`: figures, tables, recipe and provenance in one file.
+
+    The page needs no other file and no network: figures and styles are inside, scripts are not.
+
+    Args:
+        run: Run folder.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        RunError: A file of the run is missing or damaged, or the page cannot be written.
+    """
+    content = RunFiles.read(run)
+    page = run / "report.html"
+    # PackageLoader keeps the page's markup a file of its own; names of classes are foreign text.
+    environment = Environment(
+        loader=PackageLoader("rsmeta", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": _percent, "value": _value, "words": _words}
+    html = environment.get_template("report.html.j2").render(
+        name=final_path(run.resolve()).name,
+        run=content,
+        groups=_groups(content),
+        figures=[(plot, b64encode(plot.png()).decode("ascii")) for plot in _plots(content)],
+        classes=figures.by_training_chips(content.classes).to_dict("records"),
+        modulators=content.modulators.to_dict("records"),
+    )
+    _write(page, html.encode("utf-8"))
+    return page
+
+
+# --- parts ----------------------------------------------------------------------------------------
+
+
+def _plots(run: RunFiles) -> list[_Plot]:
+    """The figures of a run, in the order of the report."""
+    plots = [] if run.modulators.empty else [_modulator_plot(run.modulators)]
+    many = len(run.classes)
+    bars = (float(np.clip(2.6 + 0.3 * many, 7.0, 11.0)), 4.2)
+    side = 3.2 + (0.42 if many <= 15 else 0.17) * min(many, 60)
+    return [
+        *plots,
+        _Plot(
+            "class_distribution",
+            "How many training chips each class has, and the group that puts it in.",
+            figures.class_distribution, run.classes, bars,
+        ),
+        _Plot(
+            "class_accuracy",
+            "Share of each class's test chips that are classified as it, in the same order.",
+            figures.class_accuracy, run.classes, bars,
+        ),
+        _Plot(
+            "confusion",
+            "Where the test chips of each class went; the diagonal is right.",
+            figures.confusion_matrix, run.confusion, (max(side + 0.8, 5.2), max(side, 4.2)),
+        ),
+        _Plot(
+            "learning_curves",
+            "Mean loss of the inner loop (adapters and head) and of the outer loop (γ).",
+            figures.learning_curves, run.history, (7.0, 4.2),
+        ),
+    ]  # fmt: skip
+
+
+def _modulator_plot(table: pd.DataFrame) -> _Plot:
+    blocks, positions = int(table["block"].max()) + 1, table["position"].nunique()
+    return _Plot(
+        "modulators",
+        "How strongly each adapter acts: 1 is as it started, 0 is switched off.",
+        figures.modulator_map,
+        table,
+        (float(np.clip(2.4 + 0.6 * blocks, 6.0, 18.0)), 1.7 + 0.42 * positions),
+    )
+
+
+def _groups(run: RunFiles) -> list[tuple[str, float | None, str]]:
+    """Name, accuracy and a note for each of the large numbers."""
+    sizes = run.classes["group"].value_counts()
+    rows = []
+    for group in Group:
+        size = int(sizes.get(group.value, 0))
+        rows.append((group.value, run.accuracy[group.value], _plural(size, "class", "classes")))
+    average = ("average", run.accuracy["average"], "mean over classes")
+    chips = _plural(int(run.classes["test_chips"].sum()), "test chip", "test chips")
+    return [*rows, average, ("overall", run.accuracy["overall"], chips)]
+
+
+def _plural(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def _percent(share: float | None) -> str:
+    """A share in percent, a dash where it is undefined."""
+    return "–" if share is None or np.isnan(share) else f"{100 * share:.1f} %"
+
+
+def _value(value: Any) -> str:
+    """A value as a person writes it."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        return f"{int(value):,}"
+    if isinstance(value, float):
+        return "–" if np.isnan(value) else f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_value(item)}" for key, item in value.items())
+    return ", ".join(map(_value, value)) if isinstance(value, list) else str(value)
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise RunError(
+            f"'{path}' cannot be written: {error.strerror}; check permissions and free space"
+        ) from error

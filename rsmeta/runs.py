@@ -1,0 +1,301 @@
+"""The run folder: what `finetune` writes and `predict` reads."""
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from rsmeta import __version__
+from rsmeta.data.datamodule import resize
+from rsmeta.data.statistics import BandStatistics
+from rsmeta.errors import RunError
+from rsmeta.longtail.metrics import Metrics
+from rsmeta.models.classifier import ChipClassifier, build_classifier
+from rsmeta.peft.sites import PlannedSite
+from rsmeta.recipe import Recipe
+from rsmeta.recipe_reading import read_recipe
+from rsmeta.train.module import EpochRecord
+
+LATEST = "latest"
+RECIPE, MODEL = "recipe.yaml", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What the weights alone do not say; stored in the metadata of `model.safetensors`.
+
+    Attributes:
+        classes: Class names in the order of the logits.
+        bands: Band names in the order of the chips.
+        statistics: Normalisation of the bands.
+        tile_size: Side in pixels of the chips the model was trained on.
+        backbone: Name of the backbone.
+        backbone_sha256: Digest of the backbone's weights.
+        versions: Versions of rsmeta and of what computes the numbers.
+    """
+
+    classes: tuple[str, ...]
+    bands: tuple[str, ...]
+    statistics: BandStatistics
+    tile_size: int
+    backbone: str
+    backbone_sha256: str
+    versions: dict[str, str]
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelCard":
+        """Read what `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: The text is no model card.
+        """
+        values = json.loads(text)
+        known = {field.name: values[field.name] for field in fields(cls)}
+        moments = {name: tuple(known["statistics"][name]) for name in ("mean", "std")}
+        known |= {name: tuple(known[name]) for name in ("classes", "bands")}
+        return cls(**(known | {"statistics": BandStatistics(**moments)}))
+
+    def to_json(self) -> str:
+        """The card as JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+
+def current_versions() -> dict[str, str]:
+    """Versions of Python, rsmeta, torch and timm."""
+    return {
+        "python": platform.python_version(),
+        "rsmeta": __version__,
+        "torch": version("torch"),
+        "timm": version("timm"),
+    }
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def new_run(root: Path, name: str) -> Iterator[Path]:
+    """A folder to write a run into; it appears under its final name when the block ends well.
+
+    Until then, and for good if the block fails, `root` keeps its runs and `latest` as they were.
+
+    Args:
+        root: Folder of runs, made if missing.
+        name: Start of the run's name; date and time follow.
+
+    Yields:
+        A hidden folder. The run's final path is `final_path(folder)`.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    draft = root / f".{name}-{stamp}.partial"
+    try:
+        draft.mkdir(parents=True)
+    except OSError as error:
+        raise RunError(
+            f"run folder '{root}' cannot be written: {error.strerror}; set 'runs' to another"
+        ) from error
+    try:
+        yield draft
+        draft.rename(final_path(draft))
+        _point_latest_at(final_path(draft))
+    except OSError as error:
+        raise RunError(f"run '{final_path(draft)}' cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def final_path(draft: Path) -> Path:
+    """Where a folder of `new_run` will be found."""
+    return draft.with_name(draft.name.removeprefix(".").removesuffix(".partial"))
+
+
+def _point_latest_at(run: Path) -> None:
+    link = run.parent / f".{LATEST}-{os.getpid()}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(run.name, target_is_directory=True)
+    link.replace(run.parent / LATEST)
+
+
+def write_model(folder: Path, classifier: ChipClassifier, card: ModelCard) -> None:
+    """Write adapters, head and modulators with the model card."""
+    state = {name: tensor.contiguous() for name, tensor in classifier.trained_state().items()}
+    save_file(state, folder / MODEL, metadata={"format": "pt", "rsmeta": card.to_json()})
+
+
+def write_recipe(folder: Path, recipe: Recipe) -> None:
+    """Write the resolved recipe; paths become absolute, so that it can be run from anywhere."""
+    text = yaml.safe_dump(_absolute(recipe.model_dump()), sort_keys=False, allow_unicode=True)
+    (folder / RECIPE).write_text(text, encoding="utf-8")
+
+
+def _absolute(value: Any) -> Any:
+    """Plain values for YAML, with absolute paths."""
+    if isinstance(value, dict):
+        return {key: _absolute(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_absolute(item) for item in value]
+    if isinstance(value, Path):
+        return str(value.absolute())
+    return str(value) if isinstance(value, str) else value
+
+
+def write_results(
+    folder: Path, metrics: Metrics, history: Sequence[EpochRecord], trained: Mapping[str, Any]
+) -> None:
+    """Write `metrics.json`, `per_class.csv`, `confusion.csv` and `history.csv`.
+
+    Args:
+        folder: Run folder.
+        metrics: Test results.
+        history: One record an epoch.
+        trained: Further entries of `metrics.json`.
+    """
+    groups: dict[str, list[str]] = {}
+    for entry in metrics.classes:
+        groups.setdefault(entry.group.value, []).append(entry.name)
+    write_json(
+        folder / "metrics.json", {"accuracy": metrics.summary(), "groups": groups, **trained}
+    )
+    rows = [asdict(entry) | {"group": entry.group.value} for entry in metrics.classes]
+    _write_table(folder / "per_class.csv", pd.DataFrame(rows).rename(columns={"name": "class"}))
+    names = [entry.name for entry in metrics.classes]
+    confusion = pd.DataFrame(metrics.confusion, columns=names)
+    confusion.insert(0, "true class", names)
+    _write_table(folder / "confusion.csv", confusion)
+    _write_table(folder / "history.csv", pd.DataFrame([asdict(record) for record in history]))
+
+
+def write_modulators(folder: Path, plan: Sequence[PlannedSite], classifier: ChipClassifier) -> None:
+    """Write `modulators.csv`: each site of the plan with its gamma."""
+    bank = classifier.modulators
+    gamma = {} if bank is None else bank.values()
+    rows = [
+        {
+            "block": line.site.block,
+            "position": line.site.position.value,
+            "method": line.method,
+            "rank": line.rank,
+            "parameters": line.parameters,
+            "gamma": gamma[line.site],
+        }
+        for line in plan
+    ]
+    columns = ["block", "position", "method", "rank", "parameters", "gamma"]
+    _write_table(folder / "modulators.csv", pd.DataFrame(rows, columns=columns))
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write JSON that a person can read."""
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    table.to_csv(path, index=False, lineterminator="\n")
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+class TrainedModel:
+    """A trained classifier with its card; classifies tiles of scenes.
+
+    Args:
+        classifier: The model, with its trained state.
+        card: Its card.
+        recipe: Its recipe.
+    """
+
+    def __init__(self, classifier: ChipClassifier, card: ModelCard, recipe: Recipe) -> None:
+        self.classifier = classifier.eval()
+        self.card = card
+        self.recipe = recipe
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Band names in the order of the tiles."""
+        return self.card.bands
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the probabilities."""
+        return self.card.classes
+
+    @property
+    def tile_size(self) -> int:
+        """Side of a tile in pixels."""
+        return self.card.tile_size
+
+    @property
+    def fill(self) -> NDArray[np.float32]:
+        """Mean of each band, put where a pixel has no data."""
+        return np.array(self.card.statistics.mean, dtype=np.float32)
+
+    @torch.inference_mode()
+    def logits(self, images: Tensor) -> Tensor:
+        """Map images (n, bands, height, width) in physical units to logits (n, classes)."""
+        device = next(self.classifier.parameters()).device
+        resized = resize(images.to(device), self.recipe.backbone.image_size)
+        logits: Tensor = self.classifier(resized)
+        return logits
+
+    def probabilities(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map tiles (n, bands, height, width) to class probabilities (n, classes)."""
+        probabilities = self.logits(torch.from_numpy(tiles)).softmax(dim=-1)
+        return probabilities.cpu().numpy()
+
+
+def load_run(path: Path) -> TrainedModel:
+    """Load the model of a run folder.
+
+    Raises:
+        RunError: The folder is missing or incomplete, or its parts do not fit each other.
+    """
+    if not path.is_dir():
+        raise RunError(f"run '{path}' does not exist; make one with: rsmeta finetune RECIPE")
+    for name in (RECIPE, MODEL):
+        if not (path / name).is_file():
+            raise RunError(f"run '{path}' lacks {name}; it is not a complete run folder")
+    recipe = read_recipe(Recipe, path / RECIPE)
+    card, state = _read_model(path / MODEL)
+    bands = recipe.data.selected_bands
+    if tuple(band.name for band in bands) != card.bands:
+        raise RunError(f"run '{path}': {RECIPE} and {MODEL} name different bands")
+    built = build_classifier(recipe, bands, len(card.classes), card.statistics)
+    if built.backbone_sha256 != card.backbone_sha256:
+        raise RunError(
+            f"run '{path}' was trained on other weights of '{card.backbone}' (sha256 "
+            f"{card.backbone_sha256[:12]}, found {built.backbone_sha256[:12]}); restore that file"
+        )
+    expected = {name: tensor.shape for name, tensor in built.classifier.trained_state().items()}
+    if {name: tensor.shape for name, tensor in state.items()} != expected:
+        raise RunError(f"run '{path}': {MODEL} does not hold the tensors that {RECIPE} describes")
+    built.classifier.load_state_dict(state, strict=False)
+    return TrainedModel(built.classifier, card, recipe)
+
+
+def _read_model(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as stored:
+            metadata = stored.metadata() or {}
+        return ModelCard.from_json(metadata["rsmeta"]), load_file(path)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"'{path}' is damaged or not a model of rsmeta: {error}") from error

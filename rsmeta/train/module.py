@@ -1,0 +1,204 @@
+"""The Lightning module: inner steps on adapters and head, outer steps on the modulators."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from rsmeta.data.datamodule import Batch, ChipDataModule
+from rsmeta.longtail.losses import build_loss
+from rsmeta.longtail.metrics import Group, assign_groups
+from rsmeta.meta.outer_loop import OuterStep
+from rsmeta.models.classifier import ChipClassifier
+from rsmeta.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What happened in one epoch; a row of `history.csv`.
+
+    Attributes:
+        epoch: From 1.
+        learning_rate: Of the inner loop, at the epoch's end.
+        loss: Mean training loss.
+        outer_loss: Mean validation loss of the outer steps; NaN where there were none.
+        head_accuracy, tail_accuracy: Of the training batches; NaN where a group is empty.
+        gamma_mean, gamma_min, gamma_max: Over all modulators; NaN where there are none.
+    """
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    outer_loss: float
+    head_accuracy: float
+    tail_accuracy: float
+    gamma_mean: float
+    gamma_min: float
+    gamma_max: float
+
+
+class _EpochSums:
+    """Running sums over the steps of one epoch."""
+
+    def __init__(self, classes: int) -> None:
+        self.losses: list[float] = []
+        self.outer_losses: list[float] = []
+        self.hits = np.zeros(classes)
+        self.seen = np.zeros(classes)
+
+    def group_accuracy(self, members: NDArray[np.bool_]) -> float:
+        """Mean accuracy over the classes of a group that occurred."""
+        chosen = members & (self.seen > 0)
+        return float(np.mean(self.hits[chosen] / self.seen[chosen])) if chosen.any() else np.nan
+
+
+class FinetuningModule(L.LightningModule):
+    """Trains a classifier by a recipe.
+
+    Args:
+        recipe: The recipe.
+        classifier: The model, changed in place.
+        counts: Training chips of each class.
+        datamodule: Where the outer loop's batches come from.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        classifier: ChipClassifier,
+        counts: NDArray[np.int64],
+        datamodule: ChipDataModule,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.classifier = classifier
+        self.history: list[EpochRecord] = []
+        self._recipe = recipe
+        self._datamodule = datamodule
+        self._loss = build_loss(recipe.inner.loss, counts)
+        groups = assign_groups(counts, recipe.long_tail)
+        self._members = {group: np.array([g is group for g in groups]) for group in Group}
+        self._sums = _EpochSums(len(counts))
+        self._confusion = MulticlassConfusionMatrix(num_classes=len(counts))
+        self._outer: OuterStep | None = None
+        if recipe.learns_modulators and classifier.modulators is not None:
+            self._outer = OuterStep(recipe.outer, classifier.modulators)
+
+    # --- inner and outer loop ---------------------------------------------------------------------
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """SGD with momentum and a cosine schedule over all inner steps."""
+        inner = self._recipe.inner
+        optimiser = torch.optim.SGD(
+            self.classifier.inner_parameters(),
+            lr=inner.learning_rate,
+            momentum=inner.momentum,
+            weight_decay=inner.weight_decay,
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=steps)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule}}
+
+    def on_train_start(self) -> None:
+        """Start the head at the class means of the frozen features."""
+        self.classifier.eval()
+        self.classifier.head.start_at_class_means(self._frozen_features())
+        self.classifier.train()
+
+    def _frozen_features(self) -> Iterable[tuple[Tensor, Tensor]]:
+        for batch in self._datamodule.plain_train_dataloader():
+            moved = self._moved(batch)
+            yield self.classifier.features(moved["image"]), moved["label"]
+
+    def on_train_epoch_start(self) -> None:
+        """Forget the sums of the epoch before."""
+        self._sums = _EpochSums(len(self._sums.seen))
+
+    def training_step(self, batch: Batch, batch_index: int) -> None:
+        """One inner step and, when it is due, one outer step."""
+        optimiser = self.optimizers()
+        assert isinstance(optimiser, L.pytorch.core.optimizer.LightningOptimizer)
+        logits = self.classifier(batch["image"])
+        loss = self._loss(logits, batch["label"])
+        optimiser.zero_grad()
+        self.manual_backward(loss, inputs=self.classifier.inner_parameters())
+        optimiser.step()
+        schedule = self.lr_schedulers()
+        assert isinstance(schedule, torch.optim.lr_scheduler.LRScheduler)
+        schedule.step()
+        self._count(loss, logits, batch["label"])
+        if self._outer is not None and (self.global_step % self._outer.every) == 0:
+            self._outer_step(self._outer)
+
+    def _outer_step(self, step: OuterStep) -> None:
+        batches = self._datamodule.outer_batches(self.current_epoch, self.global_step)
+        moved = [self._moved(batch) for batch in batches]
+        hypergradient = step(self._outer_loss, moved)
+        self._sums.outer_losses.append(hypergradient.validation_loss)
+
+    def _outer_loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy where classes weigh alike already; else the loss of the inner loop."""
+        logits = self.classifier(batch["image"])
+        if self._recipe.outer.balanced:
+            return F.cross_entropy(logits, batch["label"])
+        return self._loss(logits, batch["label"])
+
+    def _moved(self, batch: Batch) -> Batch:
+        return Batch(image=batch["image"].to(self.device), label=batch["label"].to(self.device))
+
+    # --- records ----------------------------------------------------------------------------------
+
+    def _count(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        truth = labels.cpu().numpy()
+        hits = (logits.detach().argmax(dim=-1) == labels).cpu().numpy()
+        np.add.at(self._sums.seen, truth, 1)
+        np.add.at(self._sums.hits, truth, hits)
+        self._sums.losses.append(float(loss.detach()))
+
+    def progress(self) -> dict[str, float]:
+        """What to show while training: latest loss, head and tail accuracy of this epoch."""
+        losses = self._sums.losses
+        return {
+            "loss": losses[-1] if losses else float("nan"),
+            "head": self._sums.group_accuracy(self._members[Group.HEAD]),
+            "tail": self._sums.group_accuracy(self._members[Group.TAIL]),
+        }
+
+    def on_train_epoch_end(self) -> None:
+        """Write down the epoch."""
+        bank, sums = self.classifier.modulators, self._sums
+        gamma = np.array([np.nan]) if bank is None else bank.gamma().detach().cpu().numpy()
+        schedule = self.lr_schedulers()
+        assert isinstance(schedule, torch.optim.lr_scheduler.LRScheduler)
+        self.history.append(
+            EpochRecord(
+                epoch=self.current_epoch + 1,
+                learning_rate=float(schedule.get_last_lr()[0]),
+                loss=float(np.mean(sums.losses)),
+                outer_loss=float(np.mean(sums.outer_losses)) if sums.outer_losses else np.nan,
+                head_accuracy=sums.group_accuracy(self._members[Group.HEAD]),
+                tail_accuracy=sums.group_accuracy(self._members[Group.TAIL]),
+                gamma_mean=float(gamma.mean()),
+                gamma_min=float(gamma.min()),
+                gamma_max=float(gamma.max()),
+            )
+        )
+
+    # --- test -------------------------------------------------------------------------------------
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        """Count true and predicted classes."""
+        self._confusion.update(self.classifier(batch["image"]), batch["label"])
+
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """(classes, classes) counts of the test; rows are the true classes."""
+        counts: NDArray[np.int64] = self._confusion.compute().cpu().numpy().astype(np.int64)
+        return counts

@@ -1,0 +1,51 @@
+"""Assembly of Lightning's trainer, and the one place where everything is seeded."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import lightning as L
+import torch
+
+from rsmeta.recipe import Recipe
+
+
+def build_trainer(recipe: Recipe, callbacks: Sequence[L.Callback]) -> L.Trainer:
+    """A trainer that keeps our samplers, writes no files of its own and is deterministic."""
+    with quiet_lightning():
+        return L.Trainer(
+            accelerator=recipe.compute.accelerator,
+            devices=1,
+            max_epochs=recipe.inner.epochs,
+            callbacks=list(callbacks),
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            deterministic=True,
+        )
+
+
+def seed_everything(seed: int) -> None:
+    """Seed all global sources of random numbers; data order has seeded generators of its own."""
+    with quiet_lightning():
+        L.seed_everything(seed, verbose=False)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's tips and device lists out of the user's terminal."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*no logger configured.*")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+            yield
+    finally:
+        logger.setLevel(level)

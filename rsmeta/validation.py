@@ -1,0 +1,92 @@
+"""All checks of a recipe that need no training."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rsmeta.data.chips import ChipSet, LabelledData
+from rsmeta.data.sources import load_data
+from rsmeta.data.statistics import band_statistics
+from rsmeta.errors import DataError
+from rsmeta.longtail.metrics import Group, assign_groups
+from rsmeta.models.classifier import ChipClassifier, build_classifier
+from rsmeta.peft.sites import PlannedSite
+from rsmeta.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class ValidatedRecipe:
+    """What a recipe amounts to.
+
+    Attributes:
+        data: The chips.
+        groups: Classes of each group, with their training chips.
+        plan: What is put where.
+        trainable: Trainable parameters, adapters and head.
+        memory: Estimate of the training memory in bytes: weights, gradients, momentum and the
+            activations kept for one batch.
+    """
+
+    data: LabelledData
+    groups: dict[Group, list[tuple[str, int]]]
+    plan: list[PlannedSite]
+    trainable: int
+    memory: int
+
+
+def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
+    """Check files, bands, classes, backbone and plan of a recipe.
+
+    Raises:
+        DataError: One line for each chip that cannot be used, or what else is wrong with the data.
+        BackboneError: The backbone cannot be loaded.
+        RecipeError: The plan does not fit the backbone.
+    """
+    data = load_data(recipe)
+    problems = [*_unreadable(data.train), *_unreadable(data.test)]
+    if problems:
+        raise DataError("\n".join(problems))
+    statistics = band_statistics(data.train, data.bands)
+    built = build_classifier(recipe, data.bands, len(data.classes), statistics)
+    counts = data.train_counts
+    groups: dict[Group, list[tuple[str, int]]] = {group: [] for group in Group}
+    assigned = assign_groups(counts, recipe.long_tail)
+    for name, group, count in zip(data.classes, assigned, counts.tolist(), strict=True):
+        groups[group].append((name, count))
+    return ValidatedRecipe(
+        data=data,
+        groups=groups,
+        plan=built.plan,
+        trainable=sum(p.numel() for p in built.classifier.inner_parameters()),
+        memory=_training_memory(built.classifier, recipe),
+    )
+
+
+def _unreadable(chips: ChipSet) -> Iterator[str]:
+    for index in range(len(chips)):
+        try:
+            chips.read(index)
+        except DataError as error:
+            yield str(error)
+
+
+def _training_memory(classifier: ChipClassifier, recipe: Recipe) -> int:
+    """Weights, gradients and momentum, and what one forward pass keeps, scaled to a batch."""
+    weights = {tensor.data_ptr() for tensor in classifier.parameters()}
+    kept: dict[int, int] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        if tensor.data_ptr() not in weights:
+            kept[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    size = recipe.backbone.image_size
+    images = torch.zeros(1, classifier.mean.shape[1], size, size)
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        logits = classifier(images)  # held, so that no counted address is used again
+    stored = sum(p.numel() * p.element_size() for p in classifier.parameters())
+    trained = sum(p.numel() * p.element_size() for p in classifier.inner_parameters())
+    del logits
+    return stored + 2 * trained + recipe.inner.batch_size * sum(kept.values())

@@ -1,0 +1,67 @@
+import json
+
+import numpy as np
+import pytest
+import rasterio
+
+from rsmeta.errors import SceneError
+from rsmeta.scenes import agreement, predict_scene
+
+CLASSES = ("water", "forest", "urban")
+
+
+@pytest.fixture
+def write_truth(write_scene):
+    def write(values, names, name="truth.tif"):
+        path = write_scene(np.asarray(values, dtype=np.uint8), name)
+        with rasterio.open(path, "r+") as dataset:
+            dataset.update_tags(**({"CLASS_NAMES": names} if names is not None else {}))
+        return path
+
+    return write
+
+
+def test_classes_are_matched_by_name(write_truth):
+    mapped = write_truth([[[0, 0, 1, 1], [2, 2, 255, 0]]], json.dumps(CLASSES), "map.tif")
+    # In the truth 0 is urban, 1 water, 2 forest, 3 ice, which the map does not know.
+    truth = write_truth([[[1, 2, 2, 255], [0, 0, 0, 3]]], '["urban", "water", "forest", "ice"]')
+    result = agreement(mapped, truth)
+    assert result.labelled == 6
+    assert result.overall == pytest.approx(4 / 6)
+    assert result.recall == {"urban": 1.0, "water": 1.0, "forest": 0.5, "ice": 0.0}
+    assert result.mean_recall == pytest.approx(2.5 / 4)
+
+
+def test_agreement_of_a_prediction(write_scene, write_truth, noise, constant, tmp_path):
+    done = predict_scene(write_scene(noise(40, 30)), constant(), tmp_path / "out")
+    labels = np.full((1, 40, 30), 255)
+    labels[:, :10], labels[:, 10:15] = 1, 0
+    result = agreement(done.classes, write_truth(labels, json.dumps(CLASSES)))
+    assert result.overall == pytest.approx(10 / 15)
+    assert result.recall == {"water": 0.0, "forest": 1.0}
+    assert result.mean_recall == 0.5
+
+
+@pytest.mark.parametrize(
+    ("truth", "names", "message"),
+    [
+        (np.zeros((1, 4, 5)), '["water"]', "4 × 5 pixels"),
+        (np.zeros((1, 4, 4)), None, "CLASS_NAMES"),
+        (np.zeros((1, 4, 4)), "water", "CLASS_NAMES"),
+        (np.zeros((1, 4, 4)), '["water", "water"]', "CLASS_NAMES"),
+        (np.full((1, 4, 4), 3), '["water"]', "holds class 3"),
+        (np.full((1, 4, 4), 255), '["water"]', "no labelled pixel"),
+    ],
+)
+def test_errors_are_one_line(write_truth, truth, names, message):
+    mapped = write_truth(np.zeros((1, 4, 4)), json.dumps(CLASSES), "map.tif")
+    with pytest.raises(SceneError, match=message) as caught:
+        agreement(mapped, write_truth(truth, names))
+    assert "\n" not in str(caught.value)
+
+
+def test_truth_that_is_no_class_raster(write_scene):
+    mapped = write_scene(np.zeros((1, 4, 4), dtype=np.uint8))
+    truth = write_scene(np.zeros((1, 4, 4), dtype=np.float32), "truth.tif")
+    with pytest.raises(SceneError, match="float32"):
+        agreement(mapped, truth)
