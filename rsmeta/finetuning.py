@@ -15,7 +15,7 @@ from rsmeta.data.statistics import BandStatistics, band_statistics
 from rsmeta.longtail.metrics import Metrics, compute_metrics
 from rsmeta.models.classifier import BuiltModel, build_classifier
 from rsmeta.recipe import Recipe
-from rsmeta.report.run_report import write_figures, write_report
+from rsmeta.report.run_report import write_report
 from rsmeta.runs import (
     ModelCard,
     current_versions,
@@ -134,5 +134,4 @@ def _write(
     megabytes = peak / (2**20 if sys.platform == "darwin" else 2**10)
     resources = training.seconds | {"peak_memory_megabytes": round(megabytes), **card.versions}
     write_json(folder / "resources.json", resources)
-    write_figures(folder)
     write_report(folder)

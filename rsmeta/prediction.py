@@ -70,4 +70,5 @@ def _progress_bar(console: Console | None) -> Progress:
         TimeRemainingColumn(elapsed_when_finished=True),
         console=console,
         disable=console is None,
+        transient=True,
     )

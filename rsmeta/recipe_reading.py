@@ -170,6 +170,8 @@ def _line(model: type[BaseModel], values: Any, detail: ErrorDetails) -> str:
         near = get_close_matches(str(location[-1]), allowed, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         return f"{dotted}: unknown key{hint} (allowed: {', '.join(allowed)})"
+    if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return _variant_line(dotted, detail["ctx"])
     if detail["type"] == "missing":
         return f"{dotted}: is missing"
     message = detail["msg"].removeprefix("Value error, ")
@@ -179,3 +181,14 @@ def _line(model: type[BaseModel], values: Any, detail: ErrorDetails) -> str:
     ):
         return f"{dotted}: {value!r}: {message}"
     return f"{dotted}: {message}"
+
+
+def _variant_line(section: str, context: Mapping[str, Any]) -> str:
+    """The line for a section whose variant is unknown or not said."""
+    key = f"{section}.{str(context['discriminator']).strip(chr(39))}"
+    if "tag" not in context:
+        return f"{key}: is missing"
+    allowed = [tag.strip(" '") for tag in str(context["expected_tags"]).split(",")]
+    near = get_close_matches(str(context["tag"]), allowed, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return f"{key}: {context['tag']!r} is unknown{hint} (allowed: {', '.join(allowed)})"

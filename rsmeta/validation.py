@@ -74,12 +74,13 @@ def _unreadable(chips: ChipSet) -> Iterator[str]:
 
 def _training_memory(classifier: ChipClassifier, recipe: Recipe) -> int:
     """Weights, gradients and momentum, and what one forward pass keeps, scaled to a batch."""
-    weights = {tensor.data_ptr() for tensor in classifier.parameters()}
+    weights = {tensor.untyped_storage().data_ptr() for tensor in classifier.parameters()}
     kept: dict[int, int] = {}
 
     def count(tensor: Tensor) -> Tensor:
-        if tensor.data_ptr() not in weights:
-            kept[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     size = recipe.backbone.image_size

@@ -1,5 +1,5 @@
 """Report: the figures of a run and one HTML page that shows them with its numbers."""
 
-from rsmeta.report.run_report import write_figures, write_report
+from rsmeta.report.run_report import write_report
 
-__all__ = ["write_figures", "write_report"]
+__all__ = ["write_report"]

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.colors import CenteredNorm, to_rgb
+from matplotlib.colors import CenteredNorm, PowerNorm, to_rgb
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ _ANNOTATED_BARS = 30
 _ANNOTATED_BLOCKS = 32
 _NAMED_CLASSES = 60
 _NAME_LENGTH = 24
+_LEVEL_LETTERS = 45  # room for names side by side; longer ones are slanted
 # Below this departure from 1, gammas look alike: noise must not fill the colour scale.
 _MIN_GAMMA_RANGE = 0.1
 
@@ -39,7 +40,7 @@ _MIN_GAMMA_RANGE = 0.1
 
 
 def modulator_map(table: pd.DataFrame, ax: Axes) -> None:
-    """Draw the learned gammas as a map of block by position.
+    """Draw the gammas as a map of block by position.
 
     Args:
         table: Columns `block`, `position` and `gamma`; one row a site, at least one row.
@@ -69,7 +70,7 @@ def modulator_map(table: pd.DataFrame, ax: Axes) -> None:
     bar.set_label("γ", fontsize=_TEXT, color=_INK, rotation=0, labelpad=8)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=_SMALL, colors=_MUTED, labelcolor=_INK)
-    _label(ax, "Learned strength γ of each adapter", "block (0 is nearest the input)", "position")
+    _label(ax, "Strength γ of each adapter", "block (0 is nearest the input)", "position")
     _matrix_style(ax)
     step = math.ceil(gamma.shape[1] / _ANNOTATED_BLOCKS)
     blocks = np.arange(0, gamma.shape[1], step)
@@ -91,14 +92,16 @@ def confusion_matrix(table: pd.DataFrame, ax: Axes) -> None:
     shares = np.divide(100 * counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
 
     colours = colormaps["Blues"].with_extremes(bad=_EMPTY)
-    mesh = ax.pcolormesh(shares, cmap=colours, vmin=0, vmax=100)
+    norm = PowerNorm(0.6, 0, 100)  # a confusion of 5 % must be seen beside a diagonal of 90 %
+    mesh = ax.pcolormesh(shares, cmap=colours, norm=norm)
     _hatch(ax, np.argwhere(np.isnan(shares)), "no test chips")
     if len(names) <= _ANNOTATED_CLASSES:
         for row, column in np.argwhere(shares > 0):
             share = shares[row, column]
-            _write(ax, column, row, _percent(share), colours(share / 100))
+            _write(ax, column, row, _percent(share), colours(norm(share)))
 
-    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, fraction=0.04, format="%d %%")
+    ticks = [0, 5, 20, 40, 60, 80, 100]
+    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, fraction=0.04, ticks=ticks, format="%d %%")
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=_SMALL, colors=_MUTED, labelcolor=_INK)
     _label(ax, "Confusion matrix, % of each true class", "predicted class", "true class")
@@ -150,7 +153,12 @@ def class_accuracy(table: pd.DataFrame, ax: Axes) -> None:
     average = np.nan if np.isnan(accuracy).all() else float(np.nanmean(accuracy))
     lines = []
     if not np.isnan(average):
-        style = {"color": _INK, "linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 3}
+        style: dict[str, Any] = {
+            "color": _INK,
+            "linewidth": 1,
+            "linestyle": (0, (4, 3)),
+            "zorder": 3,
+        }
         lines = [ax.axhline(average, label=f"average {100 * average:.1f} %", **style)]
     ax.set_ylim(0, 1.08)
     ax.set_yticks(np.linspace(0, 1, 6))
@@ -173,9 +181,10 @@ def learning_curves(table: pd.DataFrame, ax: Axes) -> None:
     for column, name, colour, marker in curves:
         defined = table[np.isfinite(table[column].to_numpy(dtype=float))]
         if len(defined):
-            marked = {"marker": marker, "markersize": 4.5} if len(table) <= 40 else {}
-            line = {"color": colour, "linewidth": 1.8, "label": name, "clip_on": False}
-            ax.plot(defined["epoch"], defined[column], **line, **marked)
+            (line,) = ax.plot(defined["epoch"], defined[column], color=colour, label=name)
+            line.set(linewidth=1.8, clip_on=False)
+            if len(table) <= 40:
+                line.set(marker=marker, markersize=4.5)
     _label(ax, "Loss by epoch", "epoch", "mean loss")
     _open_style(ax)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -244,11 +253,14 @@ def _matrix_style(ax: Axes) -> None:
 
 def _class_ticks(ax: Axes, axis: Axis, names: Sequence[str], offset: float) -> None:
     """Name the classes; beyond what can be read, only every second, third, ..."""
-    places = np.arange(0, len(names), max(1, math.ceil(len(names) / _NAMED_CLASSES)))
-    axis.set_ticks(places + offset, labels=[_plain(names[place]) for place in places])
+    step = max(1, math.ceil(len(names) / _NAMED_CLASSES))
+    places = range(0, len(names), step)
+    labels = [_plain(name) for name in names[::step]]
+    axis.set_ticks([place + offset for place in places], labels=labels)
     size = _SMALL if len(places) <= 20 else 7.5
     axis.set_tick_params(length=0, labelsize=size)
-    if axis is ax.xaxis:
+    level = len(labels) * max(map(len, labels), default=0) <= _LEVEL_LETTERS
+    if axis is ax.xaxis and not level:
         slant = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
         upright = {"rotation": 90, "ha": "center", "va": "top"}
         for label in axis.get_ticklabels():
@@ -257,7 +269,12 @@ def _class_ticks(ax: Axes, axis: Axis, names: Sequence[str], offset: float) -> N
 
 def _hatch(ax: Axes, cells: NDArray[np.int64], meaning: str) -> None:
     """Hatch (row, column) cells of a matrix and say in a legend what that means."""
-    style = {"facecolor": _EMPTY, "edgecolor": "#c9d0d7", "hatch": _HATCH, "linewidth": 0}
+    style: dict[str, Any] = {
+        "facecolor": _EMPTY,
+        "edgecolor": "#c9d0d7",
+        "hatch": _HATCH,
+        "linewidth": 0,
+    }
     for row, column in cells:
         ax.add_patch(Rectangle((column, row), 1, 1, **style))
     if len(cells):
@@ -273,8 +290,9 @@ def _write(ax: Axes, column: int, row: int, text: str, background: Any) -> None:
 
 
 def _write_above(ax: Axes, x: int, y: float, text: str, rotation: int = 0) -> None:
+    behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}  # hides the average's line
     ax.annotate(
-        text, (x, y), (0, 2), textcoords="offset points", ha="center", va="bottom",
+        text, (x, y), (0, 2), textcoords="offset points", ha="center", va="bottom", bbox=behind,
         fontsize=7.5, color=_MUTED if rotation else _INK, rotation=rotation, zorder=4,
     )  # fmt: skip
 
@@ -289,5 +307,6 @@ def _percent(share: float) -> str:
 def _plain(name: str) -> str:
     """A name on one short line, with no character that matplotlib takes for mathematics."""
     line = " ".join(name.split())
-    short = line if len(line) <= _NAME_LENGTH else line[: _NAME_LENGTH - 1] + "…"
+    # Names alike at their start often differ at their end, so the middle goes.
+    short = line if len(line) <= _NAME_LENGTH else f"{line[:14]}…{line[14 - _NAME_LENGTH + 1 :]}"
     return short.replace("$", r"\$")

@@ -12,6 +12,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from rsmeta.errors import RunError
 from rsmeta.longtail.metrics import Group
@@ -35,7 +36,8 @@ class _Plot:
 
     def png(self) -> bytes:
         """The figure as PNG; the same bytes for the same table."""
-        figure = Figure(figsize=self.size, layout="constrained", facecolor="white")
+        layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+        figure = Figure(figsize=self.size, layout=layout, facecolor="white")
         self.draw(self.table, figure.add_subplot(facecolor="white"))
         stream = io.BytesIO()
         # By default the file names the version of matplotlib.
@@ -48,26 +50,12 @@ class _Plot:
         return round(self.size[0] * _CSS_PIXELS_PER_INCH)
 
 
-def write_figures(run: Path) -> None:
-    """Write the figures of a run as PNG files into its folder `figures`.
-
-    They are `modulators` (only where the method has any), `class_distribution`,
-    `class_accuracy`, `confusion` and `learning_curves`.
-
-    Args:
-        run: Run folder.
-
-    Raises:
-        RunError: A file of the run is missing or damaged, or a figure cannot be written.
-    """
-    for plot in _plots(RunFiles.read(run)):
-        _write(run / "figures" / f"{plot.name}.png", plot.png())
-
-
 def write_report(run: Path) -> Path:
     """Write `report.html`: figures, tables, recipe and provenance in one file.
 
     The page needs no other file and no network: figures and styles are inside, scripts are not.
+    The figures are also written to the folder `figures` as PNG files: `modulators` (only where
+    the method has any), `class_distribution`, `class_accuracy`, `confusion`, `learning_curves`.
 
     Args:
         run: Run folder.
@@ -80,6 +68,9 @@ def write_report(run: Path) -> Path:
     """
     content = RunFiles.read(run)
     page = run / "report.html"
+    drawn = [(plot, plot.png()) for plot in _plots(content)]
+    for plot, png in drawn:
+        _write(run / "figures" / f"{plot.name}.png", png)
     # PackageLoader keeps the page's markup a file of its own; names of classes are foreign text.
     environment = Environment(
         loader=PackageLoader("rsmeta", "report"),
@@ -93,7 +84,7 @@ def write_report(run: Path) -> Path:
         name=final_path(run.resolve()).name,
         run=content,
         groups=_groups(content),
-        figures=[(plot, b64encode(plot.png()).decode("ascii")) for plot in _plots(content)],
+        figures=[(plot, b64encode(png).decode("ascii")) for plot, png in drawn],
         classes=figures.by_training_chips(content.classes).to_dict("records"),
         modulators=content.modulators.to_dict("records"),
     )
@@ -137,12 +128,13 @@ def _plots(run: RunFiles) -> list[_Plot]:
 
 def _modulator_plot(table: pd.DataFrame) -> _Plot:
     blocks, positions = int(table["block"].max()) + 1, table["position"].nunique()
+    cell = 0.6 if blocks <= 14 else 0.44
     return _Plot(
         "modulators",
-        "How strongly each adapter acts: 1 is as it started, 0 is switched off.",
+        "How strongly each adapter acts: at 1 as without a modulator, at 0 not at all.",
         figures.modulator_map,
         table,
-        (float(np.clip(2.4 + 0.6 * blocks, 6.0, 18.0)), 1.7 + 0.42 * positions),
+        (float(np.clip(2.4 + cell * blocks, 6.0, 16.0)), 1.7 + 0.42 * positions),
     )
 
 

@@ -1,5 +1,6 @@
 """A progress bar over the whole training: loss, head and tail accuracy, time left."""
 
+import math
 from typing import Any
 
 import lightning as L
@@ -46,7 +47,7 @@ class TrainingProgress(L.Callback):
         shown = pl_module.progress()
         numbers = (
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {shown['loss']:.3f}  "
-            f"head {shown['head']:.0%}  tail {shown['tail']:.0%}"
+            f"head {_share(shown['head'])}  tail {_share(shown['tail'])}"
         )
         self._bar.update(self._task, advance=1, numbers=numbers)
 
@@ -59,3 +60,7 @@ class TrainingProgress(L.Callback):
     ) -> None:
         """Give the terminal back."""
         self._bar.stop()
+
+
+def _share(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.0%}"

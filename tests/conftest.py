@@ -1,0 +1,81 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rsmeta.recipe import Recipe
+
+ROOT = Path(__file__).parent.parent
+SHARED = Path(os.environ.get("RSMETA_SHARED", ROOT.parent / "shared"))
+
+TINY_DATA = {"source": "simulator", "largest_class": 8, "imbalance": 4, "test_per_class": 2}
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The optional folder of real data and a real backbone."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the optional data folder {SHARED} is absent; set RSMETA_SHARED")
+    return SHARED
+
+
+@pytest.fixture
+def tiny_recipe(tmp_path):
+    """Builds recipes that train in a second, with sections replaced by keyword."""
+
+    def build(**sections):
+        values = {
+            "name": "tiny",
+            "runs": tmp_path / "runs",
+            "data": TINY_DATA,
+            "inner": {"epochs": 2, "batch_size": 8},
+            "outer": {"every": 2, "batch_size": 11, "learning_rate": 0.1},
+        }
+        return Recipe.model_validate(values | sections)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def rsmeta_command():
+    """Runs the installed command in a folder, as a user would."""
+
+    def run(*arguments, cwd, check=True):
+        command = [str(Path(sys.executable).with_name("rsmeta")), *map(str, arguments)]
+        environment = os.environ | {"COLUMNS": "200"}
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment)
+        if check:
+            assert done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished_run(rsmeta_command, tmp_path_factory):
+    """A MetaPEFT run on simulated SAR, made by the command; (working folder, run folder)."""
+    folder = tmp_path_factory.mktemp("work")
+    recipe = folder / "tiny.yaml"
+    recipe.write_text(
+        "name: tiny\n"
+        "data: {source: simulator, largest_class: 8, imbalance: 4, test_per_class: 2}\n"
+        "inner: {epochs: 2, batch_size: 8}\n"
+        "outer: {every: 2, batch_size: 11, learning_rate: 0.1}\n"
+    )
+    rsmeta_command("finetune", recipe, cwd=folder)
+    return folder, (folder / "runs" / "latest").resolve()
+
+
+@pytest.fixture(scope="session")
+def rsmeta_python():
+    """Runs Python code in a new process; further arguments become `sys.argv[1:]`."""
+
+    def run(code, *arguments):
+        command = [sys.executable, "-c", code, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
