@@ -23,7 +23,7 @@ def test_every_recipe_of_the_repository_parses(path):
 
 
 def test_there_are_recipes_to_parse():
-    assert DISTILL < {path.name for path in RECIPES}
+    assert len(RECIPES) > len(DISTILL)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)

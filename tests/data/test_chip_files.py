@@ -228,9 +228,10 @@ def load_chip(load, write_chip, table):
     def load_chip(values, name="chip.tif", *, config=None, **options):
         write_chip(name, values, **options)
         write_chip("other.tif", values)
+        splits = ["train", "train", "test", "test"]
         frame = pd.DataFrame(
-            {"path": [name, "other.tif"] * 2, "label": ["a", "b"] * 2, "split": ["train"] * 2 + ["test"] * 2}
-        )  # fmt: skip
+            {"path": [name, "other.tif"] * 2, "label": ["a", "b"] * 2, "split": splits}
+        )
         return load(source="table", file=str(table(frame)), **(config or {}))
 
     return load_chip

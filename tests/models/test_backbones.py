@@ -280,8 +280,11 @@ def test_the_embedded_backbone_is_small_and_gives_features():
 def test_real_dinov2_weights_give_the_features_of_plain_timm_at_70_pixels(dinov2):
     model = build_backbone("timm:vit_small_patch14_dinov2", dinov2, 70, RGB).model.eval()
     plain = timm.create_model(
-        "vit_small_patch14_dinov2", num_classes=0, img_size=70,
-        checkpoint_path=str(dinov2),
+        "vit_small_patch14_dinov2", pretrained=True, pretrained_cfg_overlay={"file": str(dinov2)},
+        num_classes=0, img_size=70,
     ).eval()  # fmt: skip
     with torch.no_grad():
-        assert torch.equal(model(images(size=70)), plain(images(size=70)))
+        # timm rounds the resampled position embedding to the half precision of the file.
+        torch.testing.assert_close(
+            model(images(size=70)), plain(images(size=70)), rtol=1e-3, atol=2e-3
+        )
