@@ -136,7 +136,8 @@ def validate(recipe: RecipeFile, overrides: Overrides = None) -> None:
         typer.echo(f"{group.value + ':':<11} {listed}")
     typer.echo(f"sites:      {len(checked.plan)}")
     typer.echo(f"trainable:  {checked.trainable:,} parameters")
-    typer.echo(f"memory:     about {checked.memory / 2**20:,.0f} MiB for training, beyond the libraries")
+    megabytes = checked.memory / 2**20
+    typer.echo(f"memory:     about {megabytes:,.0f} MiB for training, beyond the libraries")
     typer.echo("the recipe is valid")
 
 

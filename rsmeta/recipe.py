@@ -56,7 +56,9 @@ class SimulatorData(Section):
 class _ChipFiles(Section):
     sensor: str = Field(description="Sensor name of rsmeta.bands, e.g. sentinel1 or rgb.")
     bands: list[str] | None = Field(
-        default=None, description="Bands of the chips in file order; default: all of the sensor."
+        default=None,
+        min_length=1,
+        description="Bands of the chips in file order; default: all of the sensor.",
     )
     crop: int | None = Field(
         default=None, ge=8, description="Centre crop in pixels; default: the whole chip."
@@ -187,14 +189,13 @@ class AdditiveMethod(Section):
     )
     gamma: float = Field(default=1.0, gt=0, description="Value of all modulators at the start.")
 
-    @field_validator("blocks")
+    @field_validator("blocks", mode="before")
     @classmethod
-    def _known_blocks(cls, blocks: BlockSelection) -> BlockSelection:
-        if isinstance(blocks, str):
-            if blocks != "all" and not _LAST_BLOCKS.fullmatch(blocks):
-                raise ValueError("allowed: all, last:N or a list of block indexes")
-        elif not blocks or len(set(blocks)) != len(blocks) or min(blocks) < 0:
-            raise ValueError("a list of blocks holds at least one index >= 0, each once")
+    def _known_blocks(cls, blocks: Any) -> Any:
+        named = isinstance(blocks, str) and (blocks == "all" or _LAST_BLOCKS.fullmatch(blocks))
+        listed = isinstance(blocks, list) and all(type(b) is int and b >= 0 for b in blocks)
+        if not named and not (listed and blocks and len(set(blocks)) == len(blocks)):
+            raise ValueError("allowed: all, last:N or a list of block indexes >= 0, each once")
         return blocks
 
 

@@ -53,7 +53,7 @@ def _parse(path: Path) -> dict[str, Any]:
         raise RecipeError([f"recipe '{path}' does not exist"]) from error
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError([f"recipe '{path}' cannot be read: {error}"]) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         reason = " ".join(str(error).split())
         raise RecipeError([f"recipe '{path}' is not valid YAML: {reason}"]) from error
     if not isinstance(content, dict):
@@ -99,11 +99,11 @@ def override(
     """
     for text in overrides:
         key, equals, written = text.partition("=")
-        if not equals or not key.strip():
+        if not equals or not all(part.strip() for part in key.split(".")):
             raise RecipeError([f"override '{text}' is not of the form dotted.key=value"])
         try:
             value = expand(yaml.safe_load(written))
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:
             raise RecipeError([f"override '{text}': the value is not valid YAML"]) from error
         _assign(model, values, key.strip().split("."), value)
     return values
@@ -119,9 +119,16 @@ def _assign(model: type[BaseModel], values: dict[str, Any], keys: list[str], val
             raise RecipeError([f"{'.'.join(keys)}: '{'.'.join(keys[: position + 1])}' is a value"])
         section = inner
     tags = {field for candidate in _models_at(model, keys[:-1]) for field in _tags(candidate)}
-    if keys[-1] in tags and section.get(keys[-1]) != value:
+    if keys[-1] in tags and section.get(keys[-1], _default_tag(model, keys)) != value:
         section.clear()
     section[keys[-1]] = value
+
+
+def _default_tag(model: type[BaseModel], keys: Sequence[str]) -> Any:
+    """The tag of the variant that a section is if it does not say so."""
+    parents = _models_at(model, keys[:-2])
+    fields = [parent.model_fields[keys[-2]] for parent in parents]
+    return next((getattr(field.default, keys[-1], None) for field in fields), None)
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
@@ -160,7 +167,9 @@ def _line(model: type[BaseModel], values: Any, detail: ErrorDetails) -> str:
     for index, key in enumerate(location):
         present = isinstance(current, Mapping) and key in current
         present = present or (isinstance(current, list) and isinstance(key, int))
-        if present or index == len(location) - 1:
+        tags = [values for m in _models_at(model, location[:index]) for values in _tags(m).values()]
+        is_tag = any(key in values for values in tags)
+        if present or (index == len(location) - 1 and not is_tag):
             shown.append(str(key))
         if present:
             current = current[key]

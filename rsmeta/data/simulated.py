@@ -4,8 +4,7 @@ from rsmeta.data.chips import ChipArray, LabelledData
 from rsmeta.data.simulator import CLASSES, Radar, long_tailed_counts, simulate_chips
 from rsmeta.recipe import SimulatorData
 
-_TEST_STREAM = 2**32
-"""Added to the seed of the test chips, so that no training ground is seen again."""
+_TRAIN_STREAM, _TEST_STREAM = 1, 2
 
 
 def load_simulated(config: SimulatorData, seed: int) -> LabelledData:
@@ -14,8 +13,8 @@ def load_simulated(config: SimulatorData, seed: int) -> LabelledData:
     counts = long_tailed_counts(config.largest_class, config.imbalance)
     evenly = [config.test_per_class] * len(CLASSES)
     train, test = (
-        simulate_chips(count, config.crop, config.sensor, stream, radar)
-        for count, stream in ((counts, seed), (evenly, seed + _TEST_STREAM))
+        simulate_chips(count, config.crop, config.sensor, seed, stream, radar)
+        for count, stream in ((counts, _TRAIN_STREAM), (evenly, _TEST_STREAM))
     )
     return LabelledData(
         train=ChipArray(train.images, train.labels),

@@ -17,10 +17,19 @@ def build_geometry(name: GeometryName) -> Geometry:
     if name == "none":
         return lambda chip, seed: chip
     changes = {
-        "flips": [A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)],
-        "d4": [A.D4(p=1.0)],
+        # One choice among four: two flips seeded alike would always fall together.
+        "flips": A.OneOf(
+            [
+                A.NoOp(p=1),
+                A.HorizontalFlip(p=1),
+                A.VerticalFlip(p=1),
+                A.Sequential([A.HorizontalFlip(p=1), A.VerticalFlip(p=1)], p=1),
+            ],
+            p=1,
+        ),
+        "d4": A.D4(p=1),
     }
-    pipeline = A.Compose(changes[name])
+    pipeline = A.Compose([changes[name]])
 
     def transform(chip: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
         pipeline.set_random_seed(seed)

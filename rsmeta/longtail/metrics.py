@@ -100,6 +100,7 @@ def compute_metrics(
     test_counts, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
     groups = assign_groups(train_counts, thresholds)
     accuracy, precision = _divide(hits, test_counts), _divide(hits, predicted)
+    overall = float(hits.sum() / confusion.sum()) if confusion.any() else float("nan")
     classes = tuple(
         ClassMetrics(
             name,
@@ -111,7 +112,7 @@ def compute_metrics(
         )
         for i, name in enumerate(names)
     )
-    return Metrics(classes, confusion, float(hits.sum() / max(1, confusion.sum())))
+    return Metrics(classes, confusion, overall)
 
 
 def _divide(hits: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -52,7 +52,7 @@ def _load(model: VisionTransformer, weights: Weights, bands: Sequence[Band], nam
         state = checkpoint_filter_fn(
             {key: value.float() for key, value in weights.state.items()}, model
         )
-    except (KeyError, RuntimeError, ValueError) as error:
+    except (LookupError, RuntimeError, ValueError) as error:
         raise BackboneError(f"the weights do not have the layout of '{name}': {error}") from error
     kernel = state.get(_PATCH_KERNEL)
     if not isinstance(kernel, Tensor) or kernel.ndim != 4:

@@ -13,9 +13,10 @@ def mixing_matrix(source: Sequence[Band], target: Sequence[Band]) -> Tensor:
 
     A band that is also a source band (same name, or same colour) copies it. Another optical band
     interpolates between the two source bands nearest in wavelength. A radar band reads every
-    source band alike, so that it is treated as a grey image. Unless the target is made of copies
-    alone, rows are scaled by len(source) / len(target): an input equal in all bands then gives
-    the tokens of a grey image, and tokens keep their magnitude whatever the number of bands.
+    source band alike, so that it is treated as a grey image. Columns are scaled to a sum of 1:
+    an input equal in all bands then gives the tokens of a grey image, and tokens keep their
+    magnitude whatever the number of bands. Bands that are copies alone keep their kernels as
+    they are.
 
     Args:
         source: The S bands that the kernel was trained on.
@@ -25,19 +26,16 @@ def mixing_matrix(source: Sequence[Band], target: Sequence[Band]) -> Tensor:
         Matrix of shape (C, S), float32.
     """
     rows = torch.zeros(len(target), len(source))
-    copies = 0
     for index, band in enumerate(target):
         match = _matching(band, source)
         if match is not None:
             rows[index, match] = 1
-            copies += 1
         elif band.wavelength is None or any(b.wavelength is None for b in source):
             rows[index] = 1 / len(source)
         else:
             rows[index] = _interpolation(band.wavelength, source)
-    if copies < len(target) or len(target) != len(source):
-        rows *= len(source) / len(target)
-    return rows
+    total = rows.sum(dim=0)
+    return rows / torch.where(total > 0, total, 1.0)
 
 
 def adapt_kernel(weight: Tensor, mixing: Tensor) -> Tensor:

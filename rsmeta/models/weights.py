@@ -22,6 +22,17 @@ from rsmeta.errors import BackboneError
 
 EMBEDDED = "embedded"
 _EMBEDDED_FILE = "vit_simulated_optical.safetensors"
+# A damaged pickle fails wherever its garbage leads the reader.
+_UNPICKLING_ERRORS = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+)
 
 
 @dataclass(frozen=True)
@@ -93,14 +104,16 @@ def _timm(name: str, file: Path | None) -> Weights:
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         raise BackboneError(f"backbone.name 'timm:{name}': timm has no such ViT{hint}")
     state = read_state(file) if file is not None else _download_timm(name)
-    return Weights(name, state, sensor("rgb").bands)
+    return Weights(architecture, state, sensor("rgb").bands)
 
 
 def _download_timm(name: str) -> dict[str, Tensor]:
     try:
         model = timm.create_model(name, pretrained=True, num_classes=0)
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         raise BackboneError(_no_download(f"timm:{name}", error)) from error
+    except RuntimeError as error:
+        raise BackboneError(f"backbone.name 'timm:{name}': {error}") from error
     return dict(model.state_dict())
 
 
@@ -169,11 +182,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
             raise BackboneError(f"backbone.file '{path}' cannot be read: {error}") from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except _UNPICKLING_ERRORS as error:
         raise BackboneError(
-            f"backbone.file '{path}' cannot be loaded as plain weights ({reason}); "
-            "save its state dict as .safetensors"
+            f"backbone.file '{path}' cannot be loaded as plain weights: it is damaged, or holds "
+            "more than tensors; save its state dict as .safetensors"
         ) from error
     for key in ("state_dict", "model", "teacher"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):

@@ -23,6 +23,7 @@ from rsmeta.models.backbones import build_backbone
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
+_SEED_OFFSET = 2**31  # the seeds of data sets are below it: the backbone has not seen their ground
 Report = Callable[[str], None]
 
 
@@ -56,7 +57,7 @@ class TeacherConfig(_Section):
 class DistillRecipe(_Section):
     """How the embedded backbone is made."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     chips_per_class: int = Field(default=1000, gt=0)
     epochs: int = Field(default=12, gt=0)
     batch_size: int = Field(default=64, gt=0)
@@ -104,10 +105,9 @@ def distill(recipe: DistillRecipe, output: Path, report: Report) -> None:
 def _prepare(recipe: DistillRecipe, report: Report) -> _Lesson:
     counts = [recipe.chips_per_class] * len(CLASSES)
     report(f"simulating {sum(counts)} optical chips")
-    # The stream of seeds is kept apart from that of the simulated data sets.
-    chips = simulate_chips(
-        counts, recipe.student.image_size, SimulatedSensor.OPTICAL, recipe.seed + 2**31
-    )
+    size = recipe.student.image_size
+    seed = recipe.seed + _SEED_OFFSET
+    chips = simulate_chips(counts, size, SimulatedSensor.OPTICAL, seed)
     images = torch.from_numpy(chips.images)
     tokens = None
     if recipe.teacher is not None:

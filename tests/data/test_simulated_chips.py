@@ -81,7 +81,7 @@ def test_values_lie_in_the_range_of_their_unit(seed):
 
 
 def test_sar_stays_finite_with_less_than_one_look():
-    chips = simulate_chips(ONE_EACH, 64, SAR, 0, Radar(looks=0.05)).images
+    chips = simulate_chips(ONE_EACH, 64, SAR, 0, radar=Radar(looks=0.05)).images
     assert np.isfinite(chips).all()
 
 

@@ -17,7 +17,7 @@ def test_inverse_softplus(value):
 @pytest.mark.parametrize("start", [0.5, 1.0, 4.0])
 def test_every_modulator_starts_at_the_same_positive_value(start):
     bank = ModulatorBank(SITES, start, learned=True)
-    assert bank.values() == pytest.approx({site: start for site in SITES}, rel=1e-6)
+    assert bank.values() == pytest.approx(dict.fromkeys(SITES, start), rel=1e-6)
 
 
 @pytest.mark.parametrize("learned", [True, False])

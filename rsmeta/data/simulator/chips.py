@@ -42,6 +42,7 @@ def simulate_chips(
     size: int,
     sensor: SimulatedSensor,
     seed: int,
+    stream: int = 0,
     radar: Radar | None = None,
 ) -> SimulatedChips:
     """Simulate labelled chips; the same arguments give the same bytes.
@@ -50,13 +51,14 @@ def simulate_chips(
         counts: Chips a class, in the order of `CLASSES`.
         size: Side of a chip in pixels, at most `SITE_SIZE`.
         sensor: Which sensor to render.
-        seed: Seed; different seeds give independent grounds.
+        seed: Seed, below 2**32; different seeds give independent grounds.
+        stream: Keeps sets of one seed apart: chips of different streams are independent.
         radar: SAR settings.
     """
     images, labels = [], []
     for label, count in enumerate(counts):
         for number in range(count):
-            generator = np.random.default_rng([seed, label, number])
+            generator = np.random.default_rng([seed, label, number, stream])
             ground = _surrounded_site(label, generator)
             image = render(ground, sensor, generator, radar)
             row, column = generator.integers(_MARGIN - 8, _MARGIN + SITE_SIZE - size + 9, size=2)

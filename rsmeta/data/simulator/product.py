@@ -61,6 +61,8 @@ def write_scene(
     """
     if not SITE_SIZE <= size <= _MAX_SIZE:
         raise SceneError(f"size {size} is out of range; allowed: {SITE_SIZE} to {_MAX_SIZE} pixels")
+    if seed < 0:
+        raise SceneError(f"seed {seed} is negative; allowed: 0 and above")
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise SceneError(f"'{path}' is not the name of a GeoTIFF; use a name that ends in .tif")
     scene = lay_out_scene(size, seed)
