@@ -136,9 +136,10 @@ def _point_latest_at(run: Path) -> None:
 
 
 def write_model(folder: Path, classifier: ChipClassifier, card: ModelCard) -> None:
-    """Write adapters, head and modulators with the model card."""
+    """Write adapters, head and modulators with the model card; equal models give equal bytes."""
     state = {name: tensor.contiguous() for name, tensor in classifier.trained_state().items()}
-    save_file(state, folder / MODEL, metadata={"format": "pt", "rsmeta": card.to_json()})
+    # One entry alone: safetensors writes several in random order.
+    save_file(state, folder / MODEL, metadata={"rsmeta": card.to_json()})
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:

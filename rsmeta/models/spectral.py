@@ -13,10 +13,9 @@ def mixing_matrix(source: Sequence[Band], target: Sequence[Band]) -> Tensor:
 
     A band that is also a source band (same name, or same colour) copies it. Another optical band
     interpolates between the two source bands nearest in wavelength. A radar band reads every
-    source band alike, so that it is treated as a grey image. Columns are scaled to a sum of 1:
-    an input equal in all bands then gives the tokens of a grey image, and tokens keep their
-    magnitude whatever the number of bands. Bands that are copies alone keep their kernels as
-    they are.
+    source band alike, so that it is treated as a grey image. Rows are scaled by
+    len(source) / len(target), so that the weights sum to len(source) and tokens keep their
+    magnitude whatever the number of bands; a permutation of the source bands is not scaled.
 
     Args:
         source: The S bands that the kernel was trained on.
@@ -34,8 +33,7 @@ def mixing_matrix(source: Sequence[Band], target: Sequence[Band]) -> Tensor:
             rows[index] = 1 / len(source)
         else:
             rows[index] = _interpolation(band.wavelength, source)
-    total = rows.sum(dim=0)
-    return rows / torch.where(total > 0, total, 1.0)
+    return rows * (len(source) / len(target))
 
 
 def adapt_kernel(weight: Tensor, mixing: Tensor) -> Tensor:

@@ -97,12 +97,18 @@ def _embedded() -> Weights:
 
 
 def _timm(name: str, file: Path | None) -> Weights:
-    architecture = name.partition(".")[0]
+    architecture, _, tag = name.partition(".")
     known = timm.list_models(module="vision_transformer")
     if architecture not in known:
         near = get_close_matches(architecture, known, n=1)
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         raise BackboneError(f"backbone.name 'timm:{name}': timm has no such ViT{hint}")
+    pretrained = timm.list_pretrained(f"{architecture}.*")
+    if tag and name not in pretrained:
+        raise BackboneError(
+            f"backbone.name 'timm:{name}': timm has no weights '{tag}' of it; allowed: "
+            f"{', '.join(entry.partition('.')[2] for entry in pretrained)}"
+        )
     state = read_state(file) if file is not None else _download_timm(name)
     return Weights(architecture, state, sensor("rgb").bands)
 

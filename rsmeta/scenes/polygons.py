@@ -10,9 +10,8 @@ import numpy as np
 import pyogrio.errors
 import pyproj
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
-from rasterio import features
+from rasterio import Affine, features
 from rasterio.crs import CRS
 from scipy import ndimage
 

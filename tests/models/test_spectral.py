@@ -66,10 +66,6 @@ def test_equal_optical_bands_sum_to_as_much_weight_as_rgb(names):
     assert matrix.sum().item() == pytest.approx(3, rel=1e-6)
 
 
-def test_equal_optical_bands_give_the_tokens_of_a_grey_image(image):
-    torch.testing.assert_close(tokens(S2, image), grey_tokens(image), rtol=1e-5, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("wavelength", "shares"),
     [
