@@ -1,5 +1,6 @@
 """The command: parse, call, print."""
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,7 +11,7 @@ from rich.table import Table
 
 from rsmeta import __version__
 from rsmeta.bands import SimulatedSensor
-from rsmeta.errors import RsmetaError
+from rsmeta.errors import RsmetaError, SceneError
 
 if TYPE_CHECKING:
     from rsmeta.longtail.metrics import Metrics
@@ -89,6 +90,8 @@ def predict(
     from rsmeta.prediction import predict as classify
     from rsmeta.scenes import agreement
 
+    if truth is not None and len(scenes) > 1:
+        raise SceneError("--truth goes with a single scene; predict the scenes one by one")
     console = Console(stderr=True)
     for prediction in classify(
         scenes, run, out, stride=stride, resolution=resolution, console=console
@@ -173,9 +176,13 @@ def _metrics_table(metrics: "Metrics") -> Table:
             entry.group.value,
             str(entry.train_chips),
             str(entry.test_chips),
-            f"{entry.accuracy:.1%}",
+            _share(entry.accuracy),
         )
     table.add_section()
     for name, value in metrics.summary().items():
-        table.add_row(name, "", "", "", "-" if value is None else f"{value:.1%}")
+        table.add_row(name, "", "", "", _share(value))
     return table
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.1%}"

@@ -1,6 +1,5 @@
 """Fine-tuning from recipe to run folder."""
 
-import resource
 import sys
 import time
 from dataclasses import dataclass
@@ -130,8 +129,16 @@ def _write(
     }
     write_results(folder, training.metrics, training.module.history, facts)
     write_modulators(folder, built.plan, classifier)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    megabytes = peak / (2**20 if sys.platform == "darwin" else 2**10)
-    resources = training.seconds | {"peak_memory_megabytes": round(megabytes), **card.versions}
+    resources = training.seconds | {"peak_memory_megabytes": _peak_memory(), **card.versions}
     write_json(folder / "resources.json", resources)
     write_report(folder)
+
+
+def _peak_memory() -> int | None:
+    """Peak memory of this process in megabytes; None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))

@@ -1,4 +1,8 @@
 import json
+import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +12,7 @@ import yaml
 
 from rsmeta import __version__
 from rsmeta.recipe import Recipe
+from rsmeta.runs import load_run
 
 ROOT = Path(__file__).parent.parent
 
@@ -55,6 +60,7 @@ def test_predictions_do_not_depend_on_the_process(finished_run, rsmeta_command):
         (["predict", "scene.tif", "--run", "nowhere"], "run 'nowhere' does not exist"),
         (["predict", "a/scene.tif", "b/scene.tif"], "several scenes are named 'scene'"),
         (["predict", "optical.tif"], "VV, VH"),
+        (["predict", "a.tif", "b.tif", "--truth", "t.tif"], "--truth goes with a single scene"),
         (["simulate", "scene.png"], "use a name that ends in .tif"),
         (["simulate", "--size", 8, "small.tif"], "96 to 16384"),
     ],
@@ -112,3 +118,26 @@ def test_validate_lists_every_chip_it_cannot_read(rsmeta_command, tmp_path):
 def test_the_committed_schema_is_that_of_the_recipe():
     committed = json.loads((ROOT / "recipes" / "recipe.schema.json").read_text())
     assert committed == Recipe.model_json_schema()
+
+
+def test_a_killed_run_leaves_the_previous_one_as_latest(finished_run, tmp_path):
+    shutil.copytree(finished_run[0], tmp_path / "work", symlinks=True)
+    runs = tmp_path / "work" / "runs"
+    before = (runs / "latest").resolve()
+    command = [Path(sys.executable).with_name("rsmeta"), "finetune", "tiny.yaml"]
+    process = subprocess.Popen(
+        [*command, "--set", "inner.epochs=1000"],
+        cwd=tmp_path / "work",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not list(runs.glob(".tiny-*")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert list(runs.glob(".tiny-*"))
+    finally:
+        process.kill()
+        process.wait()
+    assert (runs / "latest").resolve() == before
+    assert load_run(runs / "latest").classes[0] == "open water"

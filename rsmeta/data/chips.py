@@ -107,7 +107,7 @@ class CachedChips(ChipSet):
         limit: Bytes to keep at most.
     """
 
-    def __init__(self, chips: ChipSet, limit: int = 4 * 2**30) -> None:
+    def __init__(self, chips: ChipSet, limit: int = 2 * 2**30) -> None:
         self._chips = chips
         self._left = limit
         self._kept: dict[int, NDArray[np.float32]] = {}

@@ -92,7 +92,7 @@ def load_weights(name: str, file: Path | None) -> Weights:
 def _embedded() -> Weights:
     with as_file(files("rsmeta.assets") / _EMBEDDED_FILE) as path:
         with safe_open(path, framework="pt") as stored:
-            architecture = json.loads(stored.metadata()["architecture"])
+            architecture = json.loads(stored.metadata()["rsmeta"])["architecture"]
         return Weights(architecture, load_file(path), sensor("rgb").bands)
 
 

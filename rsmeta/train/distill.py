@@ -94,12 +94,10 @@ def distill(recipe: DistillRecipe, output: Path, report: Report) -> None:
     settings = recipe.model_dump(mode="json")
     if settings["teacher"] is not None:
         settings["teacher"].pop("file")  # where the file lay says nothing about the result
-    metadata = {
-        "architecture": json.dumps(recipe.student.architecture),
-        "recipe": json.dumps(settings),
-    }
+    made = {"architecture": recipe.student.architecture, "recipe": settings}
     output.parent.mkdir(parents=True, exist_ok=True)
-    save_file(state, output, metadata=metadata)
+    # One entry alone: safetensors writes several in random order.
+    save_file(state, output, metadata={"rsmeta": json.dumps(made)})
 
 
 def _prepare(recipe: DistillRecipe, report: Report) -> _Lesson:
