@@ -122,8 +122,7 @@ def _write(
     facts = {
         "method": recipe.peft.method,
         "trainable_parameters": sum(t.numel() for t in classifier.trained_state().values()),
-        "backbone_parameters": sum(p.numel() for p in classifier.backbone.parameters())
-        - sum(line.parameters for line in built.plan),
+        "backbone_parameters": built.backbone_parameters,
         "train_chips": len(data.train),
         "test_chips": len(data.test),
     }

@@ -27,7 +27,7 @@ from rsmeta.data.statistics import BandStatistics
 from rsmeta.errors import RunError
 from rsmeta.longtail.metrics import Metrics
 from rsmeta.models.classifier import ChipClassifier, build_classifier
-from rsmeta.peft.sites import PlannedSite
+from rsmeta.peft.sites import PlannedSite, Site
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import read_recipe
 from rsmeta.train.module import EpochRecord
@@ -186,7 +186,7 @@ def write_results(
 
 
 def write_modulators(folder: Path, plan: Sequence[PlannedSite], classifier: ChipClassifier) -> None:
-    """Write `modulators.csv`: each site of the plan with its gamma."""
+    """Write `modulators.csv`: each site of the plan with its gamma; no rows where none has one."""
     bank = classifier.modulators
     gamma = {} if bank is None else bank.values()
     rows = [
@@ -199,6 +199,7 @@ def write_modulators(folder: Path, plan: Sequence[PlannedSite], classifier: Chip
             "gamma": gamma[line.site],
         }
         for line in plan
+        if isinstance(line.site, Site)
     ]
     columns = ["block", "position", "method", "rank", "parameters", "gamma"]
     _write_table(folder / "modulators.csv", pd.DataFrame(rows, columns=columns))

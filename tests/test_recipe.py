@@ -38,7 +38,7 @@ def test_the_least_recipe_is_metapeft_with_lora_everywhere():
     assert least.learns_modulators
     assert least.peft.positions == list(Position)
     assert least.inner.loss.name == "logit_adjusted"
-    assert (least.inner.momentum, least.inner.weight_decay) == (0.9, 5e-4)
+    assert (least.inner.optimiser.momentum, least.inner.weight_decay) == (0.9, 5e-4)
     assert (least.outer.fraction, least.outer.resample, least.outer.balanced) == (0.2, "epoch", 1)
     assert least.head.scale == 30
 

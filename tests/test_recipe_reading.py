@@ -44,7 +44,7 @@ def problems(read):
         ("seed: 2147483648", "seed: 2147483648: ", ["less than"]),
         ("inner: {epochs: many}", "inner.epochs: 'many': ", ["integer"]),
         ("inner: {learning_rate: 0}", "inner.learning_rate: 0: ", ["greater than 0"]),
-        ("inner: {momentum: 1}", "inner.momentum: 1: ", ["less than 1"]),
+        ("inner: {optimiser: {momentum: 1}}", "inner.optimiser.momentum: 1: ", ["less than 1"]),
         ("inner: {epoch: 3}", "inner.epoch: unknown key", ["did you mean 'epochs'?"]),
         ("outer: {resample: batch}", "outer.resample: 'batch': ", ["'epoch'", "'never'"]),
         ("outer: {fraction: 1}", "outer.fraction: 1: ", ["less than 1"]),
@@ -64,7 +64,7 @@ def problems(read):
         ("peft: 3", "peft: 3: ", ["dictionary"]),
         ("inner: {loss: {name: logit_adjusted, taw: 1}}", "inner.loss.taw: ", ["mean 'tau'?"]),
         ("inner: {loss: {name: logit_adjusted, tau: -1}}", "inner.loss.tau: -1: ", ["equal to 0"]),
-        ("inner: {loss: {name: focal}}", "inner.loss.name: ", ["'focal'", "cross_entropy"]),
+        ("inner: {loss: {name: focall}}", "inner.loss.name: ", ["'focal'", "cross_entropy"]),
         ("long_tail: {head_above: 5, tail_below: 10}", "long_tail: ", ["5", "10", "smaller"]),
     ],
 )

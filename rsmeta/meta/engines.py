@@ -1,56 +1,26 @@
-"""Hypergradient engines: the gradient of the validation loss with respect to rho."""
+"""The registry of hypergradient engines."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
 
-import torch
-from torch import Tensor, nn
+from rsmeta.meta.finite_difference import FiniteDifference
+from rsmeta.meta.first_order import first_order
+from rsmeta.meta.inner_optimiser import DifferentiableOptimiser
+from rsmeta.meta.problem import HypergradientEngine
+from rsmeta.meta.unrolled import Unrolled
+from rsmeta.recipe import EngineName, InnerLoop
 
-from rsmeta.data.datamodule import Batch
-
-BatchLoss = Callable[[Batch], Tensor]
-"""Maps a batch to a scalar loss at the current parameters."""
-
-
-@dataclass(frozen=True)
-class Hypergradient:
-    """Gradient in rho, of rho's shape, and the validation loss it was taken at."""
-
-    gradient: Tensor
-    validation_loss: float
+ENGINES: dict[EngineName, Callable[[DifferentiableOptimiser], HypergradientEngine]] = {
+    "first_order": lambda optimiser: first_order,
+    "finite_difference": FiniteDifference,
+    "unrolled": Unrolled,
+}
 
 
-class HypergradientEngine(Protocol):
-    """How a hypergradient is computed.
+def build_engine(name: EngineName, inner: InnerLoop) -> HypergradientEngine:
+    """The engine of a recipe.
 
-    An engine leaves everything as it was: parameters, their `.grad`, optimiser states, random
-    numbers.
+    Args:
+        name: Its name.
+        inner: Settings of the inner loop, which the engine may have to differentiate.
     """
-
-    def __call__(
-        self, loss: BatchLoss, rho: nn.Parameter, batches: Sequence[Batch]
-    ) -> Hypergradient:
-        """Average the hypergradient over validation batches.
-
-        Args:
-            loss: Validation loss of one batch.
-            rho: What the modulators are made of.
-            batches: At least one validation batch.
-        """
-        ...
-
-
-def first_order(loss: BatchLoss, rho: nn.Parameter, batches: Sequence[Batch]) -> Hypergradient:
-    """The direct gradient dL_val/drho, adapters held fixed: the rule of the MetaPEFT paper."""
-    total = torch.zeros_like(rho)
-    value = 0.0
-    for batch in batches:
-        batch_loss = loss(batch)
-        (gradient,) = torch.autograd.grad(batch_loss, [rho])
-        total += gradient
-        value += float(batch_loss.detach())
-    return Hypergradient(total / len(batches), value / len(batches))
-
-
-ENGINES: dict[str, HypergradientEngine] = {"first_order": first_order}
+    return ENGINES[name](DifferentiableOptimiser(inner))

@@ -1,33 +1,74 @@
-"""One outer step: Adam on rho along a hypergradient."""
+"""One outer step: Adam on rho along a hypergradient, with a guard."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from rsmeta.data.datamodule import Batch
-from rsmeta.meta.engines import ENGINES, BatchLoss, Hypergradient
+from rsmeta.meta.engines import build_engine
+from rsmeta.meta.problem import BilevelProblem, Trajectory
 from rsmeta.peft.modulators import ModulatorBank
-from rsmeta.recipe import OuterLoop
+from rsmeta.recipe import InnerLoop, OuterLoop
+
+_MEAN_DECAY = 0.9
+
+
+@dataclass(frozen=True)
+class OuterRecord:
+    """What an outer step did.
+
+    Attributes:
+        loss: Validation loss before it.
+        cosine: Cosine between its hypergradient and the one before; None at the first.
+        skipped: Whether the guard kept the modulators as they were.
+    """
+
+    loss: float
+    cosine: float | None
+    skipped: bool
 
 
 class OuterStep:
     """Learns the modulators of a bank.
 
+    The direct gradient can point the wrong way where the inner loop is unstable (a large learning
+    rate): the loss then rises from step to step. A step is skipped while its validation loss is
+    more than `margin` above the running mean, which follows the loss, so that skipping ends.
+
     Args:
         config: Settings of the outer loop.
+        inner: Settings of the inner loop.
         bank: The modulators.
     """
 
-    def __init__(self, config: OuterLoop, bank: ModulatorBank) -> None:
-        self.every = config.every
-        self._engine = ENGINES[config.engine]
+    def __init__(self, config: OuterLoop, inner: InnerLoop, bank: ModulatorBank) -> None:
+        self._config = config
+        self._engine = build_engine(config.engine, inner)
         self._rho = bank.rho
-        self.optimiser = torch.optim.Adam([bank.rho], lr=config.learning_rate)
+        self._optimiser = torch.optim.Adam([bank.rho], lr=config.learning_rate)
+        self._previous: Tensor | None = None
+        self._mean: float | None = None
 
-    def __call__(self, loss: BatchLoss, batches: Sequence[Batch]) -> Hypergradient:
-        """Take one step and return the hypergradient it went along."""
-        hypergradient = self._engine(loss, self._rho, batches)
-        self._rho.grad = hypergradient.gradient
-        self.optimiser.step()
-        self._rho.grad = None
-        return hypergradient
+    def __call__(
+        self, problem: BilevelProblem, trajectory: Trajectory, batches: Sequence[Batch]
+    ) -> OuterRecord:
+        """Take one step, or skip it."""
+        found = self._engine(problem, trajectory, self._rho, batches)
+        gradient, loss = found.gradient, found.validation_loss
+        cosine = None
+        if self._previous is not None:
+            cosine = float(F.cosine_similarity(gradient, self._previous, dim=0))
+        self._previous = gradient
+        skipped = self._mean is not None and loss > self._mean + self._config.margin
+        mean = loss if self._mean is None else self._mean
+        self._mean = _MEAN_DECAY * mean + (1 - _MEAN_DECAY) * loss
+        if not skipped:
+            self._rho.grad = gradient.clone()
+            if self._config.clip is not None:
+                torch.nn.utils.clip_grad_norm_([self._rho], self._config.clip)
+            self._optimiser.step()
+            self._rho.grad = None
+        return OuterRecord(loss, cosine, skipped)

@@ -64,11 +64,16 @@ class ChipClassifier(nn.Module):
 
     def inner_parameters(self) -> list[nn.Parameter]:
         """What the inner loop trains: adapters and head, but not the modulators."""
-        outer = {id(self.modulators.rho)} if self.modulators is not None else set()
-        return [p for p in self.parameters() if p.requires_grad and id(p) not in outer]
+        named = dict(self.named_parameters())
+        return [named[name] for name in self.inner_names()]
+
+    def inner_names(self) -> list[str]:
+        """Names of the inner parameters, in the same order."""
+        outer = {"modulators.rho"}
+        return [n for n, p in self.named_parameters() if p.requires_grad and n not in outer]
 
     def trained_state(self) -> dict[str, Tensor]:
-        """All that training may change: adapters, head, modulators. The backbone is not in it."""
+        """All that training may change: adapters, head, modulators. What is frozen is not in it."""
         trained = {name for name, p in self.named_parameters() if p.requires_grad}
         trained |= {"modulators.rho"} if self.modulators is not None else set()
         return {name: t.detach() for name, t in self.state_dict().items() if name in trained}
@@ -76,11 +81,19 @@ class ChipClassifier(nn.Module):
 
 @dataclass(frozen=True)
 class BuiltModel:
-    """A classifier before training, what was put where, and what it stands on."""
+    """A classifier before training, what was put where, and what it stands on.
+
+    Attributes:
+        classifier: The model.
+        plan: What is put where.
+        backbone_sha256: Digest of the pretrained weights.
+        backbone_parameters: Parameters of the backbone without what the method adds.
+    """
 
     classifier: ChipClassifier
     plan: list[PlannedSite]
     backbone_sha256: str
+    backbone_parameters: int
 
 
 def build_classifier(
@@ -100,17 +113,21 @@ def build_classifier(
     """
     config = recipe.backbone
     backbone = build_backbone(config.name, config.file, config.image_size, bands)
+    backbone_parameters = sum(p.numel() for p in backbone.model.parameters())
     lines = plan(recipe.peft, backbone.model)
     bank = adapt(recipe.peft, backbone.model)
     if recipe.compute.precision == "bfloat16":
         _store_frozen_matmuls_low(backbone.model)
     head = CosineHead(backbone.model.num_features, classes, recipe.head.scale)
     classifier = ChipClassifier(backbone.model, bank, head, statistics, recipe.compute.precision)
-    return BuiltModel(classifier, lines, backbone.sha256)
+    return BuiltModel(classifier, lines, backbone.sha256, backbone_parameters)
 
 
 def _store_frozen_matmuls_low(model: nn.Module) -> None:
-    """Keep frozen matmul weights in bfloat16: autocast would cast them anew in every step."""
+    """Keep frozen matmul tensors in bfloat16: autocast would cast them anew in every step."""
     for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d) and not module.weight.requires_grad:
-            module.to(torch.bfloat16)
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            # One by one: BitFit trains the bias, in float32, of a weight that stays frozen.
+            for parameter in module.parameters(recurse=False):
+                if not parameter.requires_grad:
+                    parameter.data = parameter.data.to(torch.bfloat16)

@@ -1,6 +1,7 @@
 """LoRA (Hu et al. 2021, arXiv 2106.09685) at any linear layer of a timm block.
 
-y = W x + b + gamma * (alpha / rank) * B A x, with B = 0 at the start.
+y = W x + b + gamma * scale * B A x, with B = 0 at the start; scale is alpha / rank, or
+alpha / sqrt(rank) (rsLoRA, Kalajdzievski 2023, arXiv 2312.03732).
 """
 
 import math
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rsmeta.peft.modulators import ModulatorBank
-from rsmeta.peft.sites import PlannedSite, Site, select_blocks
+from rsmeta.peft.sites import PlannedSite, Site, block_layer, select_blocks
 from rsmeta.recipe import Lora, Position
 
 
@@ -45,7 +46,7 @@ class LoRALinear(nn.Module):
         base: The frozen layer.
         sites: For each part of the output the site that adapts it, or None.
         rank: Rank of each update.
-        scale: alpha / rank.
+        scale: alpha / rank or alpha / sqrt(rank).
         bank: Where the modulators live; not owned, so that they are stored once.
     """
 
@@ -71,7 +72,7 @@ class LoRALinear(nn.Module):
             nn.init.kaiming_uniform_(part, a=math.sqrt(5))
 
     def scaled_up(self) -> Tensor:
-        """Gamma * (alpha / rank) * B of all parts, block by block, (out, adapted * rank)."""
+        """Gamma * scale * B of all parts, block by block, (out, adapted * rank)."""
         assert isinstance(self._index, Tensor)
         gamma = self._bank[0].gamma()[self._index]
         blocks = iter((self.up * (self.scale * gamma)[:, None, None]).unbind())
@@ -81,7 +82,7 @@ class LoRALinear(nn.Module):
         return placed
 
     def update(self) -> Tensor:
-        """The weight update gamma * (alpha / rank) * B A, of the shape of the base weight."""
+        """The weight update gamma * scale * B A, of the shape of the base weight."""
         return self.scaled_up() @ self.down
 
     def forward(self, x: Tensor) -> Tensor:
@@ -96,25 +97,27 @@ def plan_lora(config: Lora, model: VisionTransformer) -> list[PlannedSite]:
     """What `attach_lora` will put where.
 
     Raises:
-        RecipeError: The recipe names blocks the backbone does not have.
+        RecipeError: The backbone has no such blocks, or blocks of another kind.
     """
     planned = []
     for block in select_blocks(config.blocks, len(model.blocks)):
         for layer in _LAYERS:
-            base = getattr(getattr(model.blocks[block], layer.module), layer.attribute)
+            positions = [position for position in layer.positions if position in config.positions]
+            if not positions:
+                continue
+            base = block_layer(model, block, f"{layer.module}.{layer.attribute}")
+            assert isinstance(base, nn.Linear)
             width = base.out_features // len(layer.positions)
             parameters = config.rank * (base.in_features + width)
             planned += [
                 PlannedSite(Site(block, position), config.method, config.rank, parameters)
-                for position in layer.positions
-                if position in config.positions
+                for position in positions
             ]
     return planned
 
 
 def attach_lora(config: Lora, model: VisionTransformer, bank: ModulatorBank) -> None:
     """Replace the planned linear layers of the model by `LoRALinear`, in place."""
-    scale = (config.alpha or config.rank) / config.rank
     planned = set(bank.sites)
     for index, block in enumerate(model.blocks):
         for layer in _LAYERS:
@@ -123,5 +126,5 @@ def attach_lora(config: Lora, model: VisionTransformer, bank: ModulatorBank) -> 
             if any(site is not None for site in sites):
                 module = getattr(block, layer.module)
                 base = getattr(module, layer.attribute)
-                adapted = LoRALinear(base, sites, config.rank, scale, bank)
+                adapted = LoRALinear(base, sites, config.rank, config.scale, bank)
                 setattr(module, layer.attribute, adapted)

@@ -1,4 +1,4 @@
-"""The registry of methods: how each plans its sites and attaches itself to a backbone."""
+"""The registry of methods: how each plans what it trains and enters a frozen backbone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,45 +6,96 @@ from typing import Any
 
 from timm.models.vision_transformer import VisionTransformer
 
+from rsmeta import recipe
+from rsmeta.peft.adapter import attach_adapter, plan_adapter
+from rsmeta.peft.adaptformer import attach_adaptformer, plan_adaptformer
+from rsmeta.peft.bitfit import attach_bitfit, plan_bitfit
+from rsmeta.peft.full import attach_full, attach_scratch, plan_full, plan_scratch
+from rsmeta.peft.layer_norm import attach_layer_norm, plan_layer_norm
 from rsmeta.peft.lora import attach_lora, plan_lora
 from rsmeta.peft.modulators import ModulatorBank
-from rsmeta.peft.sites import PlannedSite
-from rsmeta.recipe import AdditiveMethod, LinearProbe, Lora, Peft
+from rsmeta.peft.sites import PlannedSite, modulated_sites
+from rsmeta.peft.ssf import attach_ssf, plan_ssf
+from rsmeta.peft.visual_prompts import (
+    attach_vpt_deep,
+    attach_vpt_shallow,
+    plan_vpt_deep,
+    plan_vpt_shallow,
+)
+from rsmeta.recipe import AdditiveMethod, Peft, Section
+
+Plan = Callable[[Any, VisionTransformer], list[PlannedSite]]
+"""Lists what a method trains, for its recipe section and a backbone."""
 
 
 @dataclass(frozen=True)
-class Method:
-    """How a method enters a backbone.
+class Additive:
+    """A method with modulators.
 
     Attributes:
-        plan: Lists the sites for a recipe section and a backbone.
+        plan: Lists the sites.
         attach: Puts the adapters in place; they read their modulators from the bank.
     """
 
-    plan: Callable[[Any, VisionTransformer], list[PlannedSite]]
+    plan: Plan
     attach: Callable[[Any, VisionTransformer, ModulatorBank], None]
 
 
-METHODS: dict[type[LinearProbe] | type[Lora], Method] = {
-    LinearProbe: Method(plan=lambda config, model: [], attach=lambda config, model, bank: None),
-    Lora: Method(plan=plan_lora, attach=attach_lora),
+@dataclass(frozen=True)
+class Direct:
+    """A method without modulators.
+
+    Attributes:
+        plan: Lists the trained parts.
+        attach: Puts new tensors in place and lets what is trained take gradients.
+    """
+
+    plan: Plan
+    attach: Callable[[Any, VisionTransformer], None]
+
+
+METHODS: dict[type[Section], Additive | Direct] = {
+    recipe.Lora: Additive(plan_lora, attach_lora),
+    recipe.Adapter: Additive(plan_adapter, attach_adapter),
+    recipe.AdaptFormer: Additive(plan_adaptformer, attach_adaptformer),
+    recipe.LinearProbe: Direct(lambda config, model: [], lambda config, model: None),
+    recipe.BitFit: Direct(plan_bitfit, attach_bitfit),
+    recipe.LayerNormTuning: Direct(plan_layer_norm, attach_layer_norm),
+    recipe.ScaleShift: Direct(plan_ssf, attach_ssf),
+    recipe.VptShallow: Direct(plan_vpt_shallow, attach_vpt_shallow),
+    recipe.VptDeep: Direct(plan_vpt_deep, attach_vpt_deep),
+    recipe.FullFineTuning: Direct(plan_full, attach_full),
+    recipe.Scratch: Direct(plan_scratch, attach_scratch),
 }
 
 
 def plan(config: Peft, model: VisionTransformer) -> list[PlannedSite]:
-    """The resolved plan of a recipe for a backbone: one line for each site."""
+    """The resolved plan of a recipe for a frozen backbone, before `adapt`.
+
+    Returns:
+        One line for each site or trained part; the parameters of all lines are those that train.
+
+    Raises:
+        RecipeError: The recipe does not fit the backbone.
+    """
     return METHODS[type(config)].plan(config, model)
 
 
 def adapt(config: Peft, model: VisionTransformer) -> ModulatorBank | None:
-    """Attach the recipe's adapters to a frozen backbone, in place.
+    """Attach what the recipe trains to a frozen backbone, in place.
 
     Returns:
-        The bank of modulators, or None for a method without sites.
+        The bank of modulators, or None for a method without.
+
+    Raises:
+        RecipeError: The recipe does not fit the backbone.
     """
-    sites = [line.site for line in plan(config, model)]
-    if not isinstance(config, AdditiveMethod):
+    method = METHODS[type(config)]
+    if isinstance(method, Direct):
+        method.attach(config, model)
         return None
+    assert isinstance(config, AdditiveMethod)
+    sites = modulated_sites(method.plan(config, model))
     bank = ModulatorBank(sites, config.gamma, learned=config.modulators == "learned")
-    METHODS[type(config)].attach(config, model, bank)
+    method.attach(config, model, bank)
     return bank

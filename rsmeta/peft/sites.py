@@ -1,31 +1,72 @@
-"""Where adapters sit: a site is a position inside a transformer block."""
+"""Where adapters sit, and the parts of a backbone that other methods train."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from rsmeta.errors import RecipeError
-from rsmeta.recipe import BlockSelection, Position
+from rsmeta.recipe import BlockSelection, BranchPosition, Position
 
 
 @dataclass(frozen=True, order=True)
 class Site:
-    """A position in a block; blocks are counted from the input, from 0."""
+    """A position in a block, with a modulator; blocks are counted from the input, from 0."""
 
     block: int
-    position: Position
+    position: Position | BranchPosition
 
     def __str__(self) -> str:
         return f"block {self.block} {self.position}"
 
 
+class PartPosition(StrEnum):
+    """What a method without modulators trains: tensors before, in or after the blocks."""
+
+    EMBEDDING = "embedding"
+    BLOCK = "block"
+    PROMPTS = "prompts"
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a backbone, without a modulator.
+
+    Attributes:
+        block: Index of the block; None outside of the blocks.
+        position: Which part.
+    """
+
+    block: int | None
+    position: PartPosition
+
+    def __str__(self) -> str:
+        return str(self.position) if self.block is None else f"block {self.block} {self.position}"
+
+
 @dataclass(frozen=True)
 class PlannedSite:
-    """One line of the plan: what is put where, and its number of trainable parameters."""
+    """One line of the plan: what is put where, and its number of trainable parameters.
 
-    site: Site
+    Attributes:
+        site: A site has a modulator, a part has none.
+        method: Name of the method.
+        rank: Rank of an update or width of a bottleneck; 0 for a method that has neither.
+        parameters: Trainable parameters, without the modulator.
+    """
+
+    site: Site | Part
     method: str
     rank: int
     parameters: int
+
+
+def modulated_sites(plan: Sequence[PlannedSite]) -> list[Site]:
+    """The sites of a plan that have a modulator, in order."""
+    return [line.site for line in plan if isinstance(line.site, Site)]
 
 
 def select_blocks(selection: BlockSelection, depth: int) -> list[int]:
@@ -48,3 +89,23 @@ def select_blocks(selection: BlockSelection, depth: int) -> list[int]:
             [f"peft.blocks: {selection!r}: the backbone has {depth} blocks, 0 to {depth - 1}"]
         )
     return list(chosen)
+
+
+def block_layer(model: VisionTransformer, block: int, path: str) -> nn.Module:
+    """A layer of a block by its path, such as `attn.qkv`.
+
+    Raises:
+        RecipeError: The backbone's blocks are of a kind without such a layer.
+    """
+    try:
+        layer: nn.Module = model.blocks[block].get_submodule(path)
+    except AttributeError as error:
+        kind = type(model.blocks[block]).__name__
+        raise RecipeError(
+            [
+                f"peft.method: the backbone's blocks ({kind}) have no layer '{path}', which this "
+                "method adapts; choose a method that fits any block: linear_probe, bitfit, "
+                "layer_norm, ssf, vpt_shallow, vpt_deep, full or scratch"
+            ]
+        ) from error
+    return layer

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from rsmeta.bands import SimulatedSensor, sensor
 from rsmeta.data.simulator import CLASSES, simulate_chips
 from rsmeta.models.backbones import build_backbone
+from rsmeta.recipe import Section
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -27,11 +28,7 @@ _SEED_OFFSET = 2**31  # the seeds of data sets are below it: the backbone has no
 Report = Callable[[str], None]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StudentConfig(_Section):
+class StudentConfig(Section):
     """Shape of the student, in the terms of timm's `VisionTransformer`."""
 
     image_size: int = Field(default=64, gt=0)
@@ -46,7 +43,7 @@ class StudentConfig(_Section):
         return self.model_dump(exclude={"image_size"})
 
 
-class TeacherConfig(_Section):
+class TeacherConfig(Section):
     """The pretrained ViT whose tokens the student predicts."""
 
     name: str
@@ -54,7 +51,7 @@ class TeacherConfig(_Section):
     image_size: int = Field(gt=0)
 
 
-class DistillRecipe(_Section):
+class DistillRecipe(Section):
     """How the embedded backbone is made."""
 
     seed: int = Field(default=0, ge=0, lt=2**31)

@@ -1,21 +1,26 @@
 """The Lightning module: inner steps on adapters and head, outer steps on the modulators."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import lightning as L
 import numpy as np
-import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.func import functional_call
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from rsmeta.data.datamodule import Batch, ChipDataModule
 from rsmeta.longtail.losses import build_loss
 from rsmeta.longtail.metrics import Group, assign_groups
-from rsmeta.meta.outer_loop import OuterStep
+from rsmeta.meta.inner_optimiser import build_inner_optimiser
+from rsmeta.meta.outer_loop import OuterRecord, OuterStep
+from rsmeta.meta.problem import BilevelProblem, Tensors
+from rsmeta.meta.recorder import TrajectoryRecorder
 from rsmeta.models.classifier import ChipClassifier
 from rsmeta.recipe import Recipe
 
@@ -29,6 +34,8 @@ class EpochRecord:
         learning_rate: Of the inner loop, at the epoch's end.
         loss: Mean training loss.
         outer_loss: Mean validation loss of the outer steps; NaN where there were none.
+        hypergradient_cosine: Mean cosine between successive hypergradients; NaN likewise.
+        skipped_outer_steps: Outer steps that the guard skipped.
         head_accuracy, tail_accuracy: Of the training batches; NaN where a group is empty.
         gamma_mean, gamma_min, gamma_max: Over all modulators; NaN where there are none.
     """
@@ -37,6 +44,8 @@ class EpochRecord:
     learning_rate: float
     loss: float
     outer_loss: float
+    hypergradient_cosine: float
+    skipped_outer_steps: int
     head_accuracy: float
     tail_accuracy: float
     gamma_mean: float
@@ -49,7 +58,7 @@ class _EpochSums:
 
     def __init__(self, classes: int) -> None:
         self.losses: list[float] = []
-        self.outer_losses: list[float] = []
+        self.outer: list[OuterRecord] = []
         self.hits = np.zeros(classes)
         self.seen = np.zeros(classes)
 
@@ -57,6 +66,10 @@ class _EpochSums:
         """Mean accuracy over the classes of a group that occurred."""
         chosen = members & (self.seen > 0)
         return float(np.mean(self.hits[chosen] / self.seen[chosen])) if chosen.any() else np.nan
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else np.nan
 
 
 class FinetuningModule(L.LightningModule):
@@ -82,28 +95,24 @@ class FinetuningModule(L.LightningModule):
         self.history: list[EpochRecord] = []
         self._recipe = recipe
         self._datamodule = datamodule
-        self._loss = build_loss(recipe.inner.loss, counts)
+        self._loss = build_loss(recipe.inner.loss, counts, recipe.head.scale)
         groups = assign_groups(counts, recipe.long_tail)
         self._members = {group: np.array([g is group for g in groups]) for group in Group}
         self._sums = _EpochSums(len(counts))
         self._confusion = MulticlassConfusionMatrix(num_classes=len(counts))
         self._outer: OuterStep | None = None
         if recipe.learns_modulators and classifier.modulators is not None:
-            self._outer = OuterStep(recipe.outer, classifier.modulators)
+            self._outer = OuterStep(recipe.outer, recipe.inner, classifier.modulators)
+        self._recorder: TrajectoryRecorder | None = None
+        self._problem = BilevelProblem(self._inner_loss, self._outer_loss)
 
     # --- inner and outer loop ---------------------------------------------------------------------
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """SGD with momentum and a cosine schedule over all inner steps."""
-        inner = self._recipe.inner
-        optimiser = torch.optim.SGD(
-            self.classifier.inner_parameters(),
-            lr=inner.learning_rate,
-            momentum=inner.momentum,
-            weight_decay=inner.weight_decay,
-        )
+        """The recipe's optimiser and a cosine schedule over all inner steps."""
+        optimiser = build_inner_optimiser(self._recipe.inner, self.classifier.inner_parameters())
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=steps)
+        schedule = CosineAnnealingLR(optimiser, T_max=steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule}}
 
     def on_train_start(self) -> None:
@@ -111,6 +120,12 @@ class FinetuningModule(L.LightningModule):
         self.classifier.eval()
         self.classifier.head.start_at_class_means(self._frozen_features())
         self.classifier.train()
+        if self._outer is not None:
+            self._recorder = TrajectoryRecorder(
+                self._recipe.inner,
+                self._inner_optimiser.optimizer,
+                self.classifier.inner_parameters(),
+            )
 
     def _frozen_features(self) -> Iterable[tuple[Tensor, Tensor]]:
         for batch in self._datamodule.plain_train_dataloader():
@@ -123,29 +138,50 @@ class FinetuningModule(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """One inner step and, when it is due, one outer step."""
-        optimiser = self.optimizers()
-        assert isinstance(optimiser, L.pytorch.core.optimizer.LightningOptimizer)
+        optimiser = self._inner_optimiser
         logits = self.classifier(batch["image"])
         loss = self._loss(logits, batch["label"])
         optimiser.zero_grad()
         self.manual_backward(loss, inputs=self.classifier.inner_parameters())
         optimiser.step()
-        schedule = self.lr_schedulers()
-        assert isinstance(schedule, torch.optim.lr_scheduler.LRScheduler)
-        schedule.step()
+        if self._recorder is not None:
+            self._recorder.add(batch, float(self._schedule.get_last_lr()[0]))
+        self._schedule.step()
         self._count(loss, logits, batch["label"])
-        if self._outer is not None and (self.global_step % self._outer.every) == 0:
+        if self._outer is not None and self.global_step % self._recipe.outer.every == 0:
             self._outer_step(self._outer)
 
+    @property
+    def _inner_optimiser(self) -> LightningOptimizer:
+        optimiser = self.optimizers()
+        assert isinstance(optimiser, LightningOptimizer)
+        return optimiser
+
+    @property
+    def _schedule(self) -> LRScheduler:
+        schedule = self.lr_schedulers()
+        assert isinstance(schedule, LRScheduler)
+        return schedule
+
     def _outer_step(self, step: OuterStep) -> None:
+        assert self._recorder is not None
         batches = self._datamodule.outer_batches(self.current_epoch, self.global_step)
         moved = [self._moved(batch) for batch in batches]
-        hypergradient = step(self._outer_loss, moved)
-        self._sums.outer_losses.append(hypergradient.validation_loss)
+        self._sums.outer.append(step(self._problem, self._recorder.finish(), moved))
 
-    def _outer_loss(self, batch: Batch) -> Tensor:
+    def _logits(self, parameters: Tensors, rho: Tensor, batch: Batch) -> Tensor:
+        """Logits at given inner parameters and rho, instead of the module's own."""
+        values = dict(zip(self.classifier.inner_names(), parameters, strict=True))
+        replaced = values | {"modulators.rho": rho}
+        logits: Tensor = functional_call(self.classifier, replaced, (batch["image"],))
+        return logits
+
+    def _inner_loss(self, parameters: Tensors, rho: Tensor, batch: Batch) -> Tensor:
+        return self._loss(self._logits(parameters, rho, batch), batch["label"])
+
+    def _outer_loss(self, parameters: Tensors, rho: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy where classes weigh alike already; else the loss of the inner loop."""
-        logits = self.classifier(batch["image"])
+        logits = self._logits(parameters, rho, batch)
         if self._recipe.outer.balanced:
             return F.cross_entropy(logits, batch["label"])
         return self._loss(logits, batch["label"])
@@ -175,14 +211,15 @@ class FinetuningModule(L.LightningModule):
         """Write down the epoch."""
         bank, sums = self.classifier.modulators, self._sums
         gamma = np.array([np.nan]) if bank is None else bank.gamma().detach().cpu().numpy()
-        schedule = self.lr_schedulers()
-        assert isinstance(schedule, torch.optim.lr_scheduler.LRScheduler)
+        cosines = [record.cosine for record in sums.outer if record.cosine is not None]
         self.history.append(
             EpochRecord(
                 epoch=self.current_epoch + 1,
-                learning_rate=float(schedule.get_last_lr()[0]),
+                learning_rate=float(self._schedule.get_last_lr()[0]),
                 loss=float(np.mean(sums.losses)),
-                outer_loss=float(np.mean(sums.outer_losses)) if sums.outer_losses else np.nan,
+                outer_loss=_mean([record.loss for record in sums.outer]),
+                hypergradient_cosine=_mean(cosines),
+                skipped_outer_steps=sum(record.skipped for record in sums.outer),
                 head_accuracy=sums.group_accuracy(self._members[Group.HEAD]),
                 tail_accuracy=sums.group_accuracy(self._members[Group.TAIL]),
                 gamma_mean=float(gamma.mean()),

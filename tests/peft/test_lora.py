@@ -1,4 +1,5 @@
 import itertools
+import math
 
 import pytest
 import torch
@@ -94,6 +95,45 @@ def test_equals_hugging_face_peft_in_values_and_gradients(alpha, rank):
         down, up = other.lora_A["default"].weight.grad, other.lora_B["default"].weight.grad
         torch.testing.assert_close(module.down.grad, down, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(module.up.grad[0], up, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "factor"), [("standard", 3.0), ("rank_stabilized", math.sqrt(3.0))]
+)
+def test_equals_hugging_face_peft_on_the_fused_qkv(scaling, factor):
+    """Updates of q, k and v are one update of thrice the rank whose B is block-diagonal."""
+    peft = pytest.importorskip("peft")
+    ours, theirs = vit(), vit()
+    config = Lora(rank=RANK, alpha=5.0, positions=["q", "k", "v"], scaling=scaling)
+    bank = adapt(config, ours)
+    ours.double()
+    bank.double().rho.data.fill_(inverse_softplus(1.0))
+    hugging_face = peft.LoraConfig(
+        r=3 * RANK,
+        lora_alpha=5.0 * factor,
+        use_rslora=scaling == "rank_stabilized",
+        target_modules=["qkv"],
+    )
+    wrapped = peft.get_peft_model(theirs, hugging_face).double()
+    layers = {name: m for name, m in ours.named_modules() if isinstance(m, LoRALinear)}
+    assert len(layers) == 2
+    for name, layer in layers.items():
+        torch.nn.init.normal_(layer.up)
+        other = theirs.get_submodule(name)
+        other.lora_A["default"].weight.data = layer.down.data.clone()
+        other.lora_B["default"].weight.data = torch.block_diag(*layer.up.data)
+    x = torch.randn(2, 3, 16, 16, dtype=torch.float64)
+    left, right = ours(x), wrapped(x)
+    torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-10)
+    left.square().sum().backward()
+    right.square().sum().backward()
+    for name, layer in layers.items():
+        other = theirs.get_submodule(name)
+        down, up = other.lora_A["default"].weight.grad, other.lora_B["default"].weight.grad
+        torch.testing.assert_close(layer.down.grad, down, rtol=1e-10, atol=1e-10)
+        blocks = zip(up.split(WIDTH), range(3), strict=True)
+        diagonal = [part[:, RANK * i : RANK * (i + 1)] for part, i in blocks]
+        torch.testing.assert_close(layer.up.grad, torch.stack(diagonal), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("positions", [["q", "v"], list(Position), ["k", "fc2"]])

@@ -1,0 +1,122 @@
+"""The recipe: everything that decides a fine-tuning run, typed and checked before it starts."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from rsmeta.recipe.data import (
+    Augmentation,
+    Data,
+    FolderData,
+    GeometryName,
+    LongTail,
+    SimulatorData,
+    TableData,
+)
+from rsmeta.recipe.losses import (
+    BalancedSoftmax,
+    ClassBalanced,
+    CrossEntropy,
+    Focal,
+    Lade,
+    Ldam,
+    LogitAdjusted,
+    Loss,
+)
+from rsmeta.recipe.peft import (
+    Adapter,
+    AdaptFormer,
+    AdditiveMethod,
+    BitFit,
+    BlockSelection,
+    BranchPosition,
+    FullFineTuning,
+    LayerNormTuning,
+    LinearProbe,
+    Lora,
+    Peft,
+    Position,
+    ScaleShift,
+    Scratch,
+    VptDeep,
+    VptShallow,
+)
+from rsmeta.recipe.section import (
+    Section,
+)
+from rsmeta.recipe.training import (
+    AdamW,
+    BackboneConfig,
+    Compute,
+    EngineName,
+    Head,
+    InnerLoop,
+    OuterLoop,
+    Sgd,
+)
+
+__all__ = [
+    "AdamW",
+    "AdaptFormer",
+    "Adapter",
+    "AdditiveMethod",
+    "Augmentation",
+    "BackboneConfig",
+    "BalancedSoftmax",
+    "BitFit",
+    "BlockSelection",
+    "BranchPosition",
+    "ClassBalanced",
+    "Compute",
+    "CrossEntropy",
+    "Data",
+    "EngineName",
+    "Focal",
+    "FolderData",
+    "FullFineTuning",
+    "GeometryName",
+    "Head",
+    "InnerLoop",
+    "Lade",
+    "LayerNormTuning",
+    "Ldam",
+    "LinearProbe",
+    "LogitAdjusted",
+    "LongTail",
+    "Lora",
+    "Loss",
+    "OuterLoop",
+    "Peft",
+    "Position",
+    "Recipe",
+    "ScaleShift",
+    "Scratch",
+    "Section",
+    "Sgd",
+    "SimulatorData",
+    "TableData",
+    "VptDeep",
+    "VptShallow",
+]
+
+
+class Recipe(Section):
+    """A fine-tuning run."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    runs: Path = Field(default=Path("runs"), description="Folder that run folders are made in.")
+    data: Data
+    augmentation: Augmentation = Augmentation()
+    long_tail: LongTail = LongTail()
+    backbone: BackboneConfig = BackboneConfig()
+    peft: Peft = Lora()
+    head: Head = Head()
+    inner: InnerLoop = InnerLoop()
+    outer: OuterLoop = OuterLoop()
+    compute: Compute = Compute()
+
+    @property
+    def learns_modulators(self) -> bool:
+        """Whether the outer loop runs."""
+        return isinstance(self.peft, AdditiveMethod) and self.peft.modulators == "learned"

@@ -1,0 +1,165 @@
+"""Recipe sections: the methods of parameter-efficient fine-tuning."""
+
+import re
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, field_validator
+
+from rsmeta.recipe.section import Section
+
+_LAST_BLOCKS = re.compile(r"last:[1-9][0-9]*")
+
+
+class Position(StrEnum):
+    """Linear layers of a transformer block that LoRA may sit at."""
+
+    Q = "q"
+    K = "k"
+    V = "v"
+    OUT = "out"
+    FC1 = "fc1"
+    FC2 = "fc2"
+
+
+class BranchPosition(StrEnum):
+    """Branches of a transformer block that an adapter may sit at."""
+
+    ATTN = "attn"
+    MLP = "mlp"
+
+
+BlockSelection = str | list[int]
+"""`all`, `last:N`, or block indexes counted from the input."""
+
+
+def _each_once(positions: list[Any]) -> list[Any]:
+    if len(set(positions)) != len(positions):
+        raise ValueError("a position stands twice; name each position once")
+    return positions
+
+
+class _InBlocks(Section):
+    blocks: BlockSelection = Field(default="all", description="all | [3, 4, 5] | last:4")
+
+    @field_validator("blocks", mode="before")
+    @classmethod
+    def _known_blocks(cls, blocks: Any) -> Any:
+        named = isinstance(blocks, str) and (blocks == "all" or _LAST_BLOCKS.fullmatch(blocks))
+        listed = isinstance(blocks, list) and all(type(b) is int and b >= 0 for b in blocks)
+        if not named and not (listed and blocks and len(set(blocks)) == len(blocks)):
+            raise ValueError("allowed: all, last:N or a list of block indexes >= 0, each once")
+        return blocks
+
+
+class AdditiveMethod(_InBlocks):
+    """Methods that add gamma * adapter(x) at sites: one modulator per block and position."""
+
+    modulators: Literal["fixed", "learned"] = Field(
+        default="learned", description="learned: MetaPEFT, by the outer loop; fixed: plain PEFT."
+    )
+    gamma: float = Field(default=1.0, gt=0, description="Value of all modulators at the start.")
+
+
+class Lora(AdditiveMethod):
+    """Low-rank adaptation (Hu et al. 2021)."""
+
+    method: Literal["lora"] = "lora"
+    positions: Annotated[list[Position], Field(min_length=1), AfterValidator(_each_once)] = Field(
+        default=list(Position)
+    )
+    rank: int = Field(default=8, ge=1)
+    alpha: float | None = Field(default=None, gt=0, description="Default: the rank.")
+    scaling: Literal["standard", "rank_stabilized"] = Field(
+        default="standard",
+        description="standard: alpha / rank; rank_stabilized: alpha / sqrt(rank) (rsLoRA).",
+    )
+
+    @property
+    def scale(self) -> float:
+        """The constant factor of every update, beside gamma."""
+        alpha = self.rank if self.alpha is None else self.alpha
+        return alpha / (self.rank if self.scaling == "standard" else self.rank**0.5)
+
+
+class Adapter(AdditiveMethod):
+    """Bottlenecks in series after the branches of a block (Houlsby et al. 2019)."""
+
+    method: Literal["adapter"] = "adapter"
+    positions: Annotated[list[BranchPosition], Field(min_length=1), AfterValidator(_each_once)] = (
+        Field(default=list(BranchPosition))
+    )
+    rank: int = Field(default=8, ge=1, description="Width of the bottleneck.")
+
+
+class AdaptFormer(AdditiveMethod):
+    """Bottlenecks parallel to the MLP branch of a block (Chen et al. 2022)."""
+
+    method: Literal["adaptformer"] = "adaptformer"
+    rank: int = Field(default=8, ge=1, description="Width of the bottleneck.")
+
+
+class LinearProbe(Section):
+    """Only the head is trained."""
+
+    method: Literal["linear_probe"] = "linear_probe"
+
+
+class BitFit(_InBlocks):
+    """All biases are trained (Ben Zaken et al. 2022)."""
+
+    method: Literal["bitfit"] = "bitfit"
+
+
+class LayerNormTuning(_InBlocks):
+    """Weights and biases of the normalisations are trained."""
+
+    method: Literal["layer_norm"] = "layer_norm"
+
+
+class ScaleShift(_InBlocks):
+    """A scale and a shift after every layer (SSF, Lian et al. 2022)."""
+
+    method: Literal["ssf"] = "ssf"
+
+
+class VptShallow(Section):
+    """Visual prompts before the first block (Jia et al. 2022)."""
+
+    method: Literal["vpt_shallow"] = "vpt_shallow"
+    prompts: int = Field(default=8, ge=1, description="Number of prompt tokens.")
+
+
+class VptDeep(_InBlocks):
+    """Fresh visual prompts at every block (Jia et al. 2022)."""
+
+    method: Literal["vpt_deep"] = "vpt_deep"
+    prompts: int = Field(default=8, ge=1, description="Number of prompt tokens a block.")
+
+
+class FullFineTuning(_InBlocks):
+    """All weights of the chosen blocks are trained; with all blocks, the whole backbone."""
+
+    method: Literal["full"] = "full"
+
+
+class Scratch(Section):
+    """The whole backbone is trained from random weights: what pretraining is worth."""
+
+    method: Literal["scratch"] = "scratch"
+
+
+Peft = Annotated[
+    Lora
+    | Adapter
+    | AdaptFormer
+    | LinearProbe
+    | BitFit
+    | LayerNormTuning
+    | ScaleShift
+    | VptShallow
+    | VptDeep
+    | FullFineTuning
+    | Scratch,
+    Field(discriminator="method"),
+]

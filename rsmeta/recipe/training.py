@@ -1,0 +1,96 @@
+"""Recipe sections: backbone, head, the two loops and where they run."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rsmeta.recipe.losses import LogitAdjusted, Loss
+from rsmeta.recipe.section import Section
+
+
+class BackboneConfig(Section):
+    """The pretrained vision transformer."""
+
+    name: str = Field(
+        default="embedded",
+        description="embedded | timm:ARCHITECTURE | torchgeo:WEIGHTS",
+        examples=["embedded", "timm:vit_base_patch16_224.augreg_in21k"],
+    )
+    file: Path | None = Field(
+        default=None, description="Weights in timm's layout, instead of a download."
+    )
+    image_size: int = Field(
+        default=64, gt=0, description="Chips are resized to this side in pixels."
+    )
+
+
+class Head(Section):
+    """Cosine classifier; its weights start at the class means of the frozen features."""
+
+    scale: float = Field(default=30.0, gt=0)
+
+
+class Sgd(Section):
+    """Stochastic gradient descent with momentum; weight decay is added to the gradient."""
+
+    name: Literal["sgd"] = "sgd"
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+
+
+class AdamW(Section):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+
+    name: Literal["adamw"]
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    epsilon: float = Field(default=1e-8, gt=0)
+
+
+class InnerLoop(Section):
+    """Training of the adapters and the head."""
+
+    epochs: int = Field(default=12, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    optimiser: Annotated[Sgd | AdamW, Field(discriminator="name")] = Sgd()
+    learning_rate: float = Field(default=0.01, gt=0, description="Falls to 0 along a cosine.")
+    weight_decay: float = Field(default=5e-4, ge=0)
+    loss: Loss = LogitAdjusted()
+
+
+EngineName = Literal["first_order", "finite_difference", "unrolled"]
+
+
+class OuterLoop(Section):
+    """Learning of the modulators; without effect where they are fixed."""
+
+    engine: EngineName = Field(
+        default="first_order",
+        description="first_order: the paper's rule; finite_difference: with the effect on the "
+        "adapters, by first-order passes; unrolled: exact, through all steps since the last one.",
+    )
+    every: int = Field(default=4, ge=1, description="Inner steps between two outer steps.")
+    learning_rate: float = Field(default=0.05, gt=0, description="Of Adam, on rho.")
+    fraction: float = Field(
+        default=0.2, gt=0, lt=1, description="Share of the training chips kept for validation."
+    )
+    resample: Literal["epoch", "never"] = "epoch"
+    balanced: bool = Field(default=True, description="Sample validation chips class-balanced.")
+    batch_size: int = Field(default=32, ge=1)
+    batches: int = Field(default=1, ge=1, description="Validation batches averaged a step.")
+    clip: float | None = Field(
+        default=None, gt=0, description="Largest norm of the hypergradient; default: any."
+    )
+    margin: float = Field(
+        default=1.0,
+        gt=0,
+        description="An outer step is skipped while the validation loss is this much above its "
+        "running mean.",
+    )
+
+
+class Compute(Section):
+    """Where and in which precision to compute."""
+
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
