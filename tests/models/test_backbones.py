@@ -288,3 +288,15 @@ def test_real_dinov2_weights_give_the_features_of_plain_timm_at_70_pixels(dinov2
         torch.testing.assert_close(
             model(images(size=70)), plain(images(size=70)), rtol=1e-3, atol=2e-3
         )
+
+
+@pytest.mark.slow
+def test_torchgeo_weights_of_the_same_bands_are_used_as_they_are(tmp_path):
+    torch.manual_seed(0)
+    plain = timm.create_model("vit_small_patch16_224", in_chans=2, num_classes=0).eval()
+    save_file(plain.state_dict(), tmp_path / "weights.safetensors")
+    bands = sensor("sentinel1").select(["VV", "VH"])
+    name = "torchgeo:ViTSmall16_Weights.SENTINEL1_GRD_MAE"
+    built = build_backbone(name, tmp_path / "weights.safetensors", 224, bands).model.eval()
+    images = torch.randn(1, 2, 224, 224)
+    assert torch.equal(built(images), plain(images))

@@ -138,6 +138,20 @@ def test_every_method_trains_saves_and_loads(tiny_recipe, peft):
     assert 0 <= finished.metrics.average <= 1
 
 
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+@pytest.mark.parametrize("engine", ["first_order", "finite_difference", "unrolled"])
+def test_every_engine_learns_modulators(tiny_recipe, engine, optimiser):
+    recipe = tiny_recipe(
+        outer={"engine": engine, "every": 2, "batch_size": 11},
+        inner={"epochs": 2, "batch_size": 8, "optimiser": {"name": optimiser}},
+    )
+    run = finetune(recipe).folder
+    gamma = pd.read_csv(run / "modulators.csv")["gamma"]
+    assert np.isfinite(gamma).all()
+    assert (gamma != 1).all()
+    assert pd.read_csv(run / "history.csv")["hypergradient_cosine"].between(-1, 1).all()
+
+
 def test_bfloat16_trains_and_loads(tiny_recipe):
     run = finetune(tiny_recipe(compute={"precision": "bfloat16"})).folder
     assert load_run(run).logits(torch.zeros(1, 2, 64, 64)).isfinite().all()
