@@ -13,6 +13,7 @@ from rsmeta.data.sources import load_data
 from rsmeta.data.statistics import BandStatistics, band_statistics
 from rsmeta.longtail.metrics import Metrics, compute_metrics
 from rsmeta.models.classifier import BuiltModel, build_classifier
+from rsmeta.peft.sites import modulated_sites
 from rsmeta.recipe import Recipe
 from rsmeta.report.run_report import write_report
 from rsmeta.runs import (
@@ -71,6 +72,7 @@ def finetune(recipe: Recipe, console: Console | None = None) -> FinishedRun:
         statistics = band_statistics(data.train, data.bands)
         seed_everything(recipe.seed)
         built = build_classifier(recipe, data.bands, len(data.classes), statistics)
+        built.classifier.store_frozen_low()
         training = _train(recipe, data, statistics, built, console)
         _write(draft, recipe, data, statistics, built, training)
     return FinishedRun(final_path(draft), training.metrics)
@@ -115,6 +117,7 @@ def _write(
         tile_size=data.tile_size,
         backbone=recipe.backbone.name,
         backbone_sha256=built.backbone_sha256,
+        sites=tuple(modulated_sites(built.plan)),
         versions=current_versions(),
     )
     write_recipe(folder, recipe)

@@ -47,7 +47,7 @@ def predict(
             f"several scenes are named '{repeated[0]}', so that their products would overwrite "
             "each other; predict them into different folders with --out"
         )
-    model = load_run(run)
+    model = load_run(run, merged=True)
     for scene in scenes:
         with _progress_bar(console) as bar:
             task = bar.add_task(scene.name, total=None)

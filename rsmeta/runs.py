@@ -27,6 +27,7 @@ from rsmeta.data.statistics import BandStatistics
 from rsmeta.errors import RunError
 from rsmeta.longtail.metrics import Metrics
 from rsmeta.models.classifier import ChipClassifier, build_classifier
+from rsmeta.peft.merging import merge
 from rsmeta.peft.sites import PlannedSite, Site
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import read_recipe
@@ -47,6 +48,7 @@ class ModelCard:
         tile_size: Side in pixels of the chips the model was trained on.
         backbone: Name of the backbone.
         backbone_sha256: Digest of the backbone's weights.
+        sites: Where the adapters with a modulator sit: those of the recipe that were not pruned.
         versions: Versions of rsmeta and of what computes the numbers.
     """
 
@@ -56,6 +58,7 @@ class ModelCard:
     tile_size: int
     backbone: str
     backbone_sha256: str
+    sites: tuple[Site, ...]
     versions: dict[str, str]
 
     @classmethod
@@ -69,6 +72,7 @@ class ModelCard:
         known = {field.name: values[field.name] for field in fields(cls)}
         moments = {name: tuple(known["statistics"][name]) for name in ("mean", "std")}
         known |= {name: tuple(known[name]) for name in ("classes", "bands")}
+        known["sites"] = tuple(Site.named(**site) for site in known["sites"])
         return cls(**(known | {"statistics": BandStatistics(**moments)}))
 
     def to_json(self) -> str:
@@ -265,8 +269,13 @@ class TrainedModel:
         return probabilities.cpu().numpy()
 
 
-def load_run(path: Path) -> TrainedModel:
+def load_run(path: Path, *, merged: bool = False) -> TrainedModel:
     """Load the model of a run folder.
+
+    Args:
+        path: The run folder.
+        merged: Whether to fold what can be folded into the weights of the backbone, see
+            `rsmeta.peft.merging`: the same outputs but for rounding, at the cost of the backbone.
 
     Raises:
         RunError: The folder is missing or incomplete, or its parts do not fit each other.
@@ -281,7 +290,7 @@ def load_run(path: Path) -> TrainedModel:
     bands = recipe.data.selected_bands
     if tuple(band.name for band in bands) != card.bands:
         raise RunError(f"run '{path}': {RECIPE} and {MODEL} name different bands")
-    built = build_classifier(recipe, bands, len(card.classes), card.statistics)
+    built = build_classifier(recipe, bands, len(card.classes), card.statistics, card.sites)
     if built.backbone_sha256 != card.backbone_sha256:
         raise RunError(
             f"run '{path}' was trained on other weights of '{card.backbone}' (sha256 "
@@ -291,6 +300,9 @@ def load_run(path: Path) -> TrainedModel:
     if {name: tensor.shape for name, tensor in state.items()} != expected:
         raise RunError(f"run '{path}': {MODEL} does not hold the tensors that {RECIPE} describes")
     built.classifier.load_state_dict(state, strict=False)
+    if merged:
+        merge(built.classifier.backbone)
+    built.classifier.store_frozen_low()
     return TrainedModel(built.classifier, card, recipe)
 
 

@@ -1,6 +1,6 @@
 """The whole model: chips in physical units in, class logits out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from rsmeta.models.backbones import build_backbone
 from rsmeta.models.heads import CosineHead
 from rsmeta.peft.methods import adapt, plan
 from rsmeta.peft.modulators import ModulatorBank
-from rsmeta.peft.sites import PlannedSite
+from rsmeta.peft.sites import PlannedSite, Site
 from rsmeta.recipe import Recipe
 
 _PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -72,6 +72,18 @@ class ChipClassifier(nn.Module):
         outer = {"modulators.rho"}
         return [n for n, p in self.named_parameters() if p.requires_grad and n not in outer]
 
+    def store_frozen_low(self) -> None:
+        """Keep frozen matmul tensors in the precision of the matmuls, in place.
+
+        Autocast would cast them anew in every step. What trains stays in float32.
+        """
+        for module in self.backbone.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                # One by one: BitFit trains the bias, in float32, of a weight that stays frozen.
+                for parameter in module.parameters(recurse=False):
+                    if not parameter.requires_grad:
+                        parameter.data = parameter.data.to(self._dtype)
+
     def trained_state(self) -> dict[str, Tensor]:
         """All that training may change: adapters, head, modulators. What is frozen is not in it."""
         trained = {name for name, p in self.named_parameters() if p.requires_grad}
@@ -97,7 +109,11 @@ class BuiltModel:
 
 
 def build_classifier(
-    recipe: Recipe, bands: Sequence[Band], classes: int, statistics: BandStatistics
+    recipe: Recipe,
+    bands: Sequence[Band],
+    classes: int,
+    statistics: BandStatistics,
+    kept: Collection[Site] | None = None,
 ) -> BuiltModel:
     """Build the untrained classifier of a recipe: frozen backbone, adapters, head.
 
@@ -106,6 +122,7 @@ def build_classifier(
         bands: Bands of the chips, in order.
         classes: Number of classes.
         statistics: Statistics that normalise the bands.
+        kept: The sites that pruning left; None for all of the recipe's.
 
     Raises:
         BackboneError: The backbone cannot be loaded.
@@ -114,20 +131,8 @@ def build_classifier(
     config = recipe.backbone
     backbone = build_backbone(config.name, config.file, config.image_size, bands)
     backbone_parameters = sum(p.numel() for p in backbone.model.parameters())
-    lines = plan(recipe.peft, backbone.model)
-    bank = adapt(recipe.peft, backbone.model)
-    if recipe.compute.precision == "bfloat16":
-        _store_frozen_matmuls_low(backbone.model)
+    lines = plan(recipe.peft, backbone.model, kept)
+    bank = adapt(recipe.peft, backbone.model, kept)
     head = CosineHead(backbone.model.num_features, classes, recipe.head.scale)
     classifier = ChipClassifier(backbone.model, bank, head, statistics, recipe.compute.precision)
     return BuiltModel(classifier, lines, backbone.sha256, backbone_parameters)
-
-
-def _store_frozen_matmuls_low(model: nn.Module) -> None:
-    """Keep frozen matmul tensors in bfloat16: autocast would cast them anew in every step."""
-    for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            # One by one: BitFit trains the bias, in float32, of a weight that stays frozen.
-            for parameter in module.parameters(recurse=False):
-                if not parameter.requires_grad:
-                    parameter.data = parameter.data.to(torch.bfloat16)

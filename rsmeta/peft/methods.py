@@ -1,6 +1,6 @@
 """The registry of methods: how each plans what it trains and enters a frozen backbone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from rsmeta.peft.full import attach_full, attach_scratch, plan_full, plan_scratc
 from rsmeta.peft.layer_norm import attach_layer_norm, plan_layer_norm
 from rsmeta.peft.lora import attach_lora, plan_lora
 from rsmeta.peft.modulators import ModulatorBank
-from rsmeta.peft.sites import PlannedSite, modulated_sites
+from rsmeta.peft.sites import PlannedSite, Site, modulated_sites
 from rsmeta.peft.ssf import attach_ssf, plan_ssf
 from rsmeta.peft.visual_prompts import (
     attach_vpt_deep,
@@ -69,8 +69,15 @@ METHODS: dict[type[Section], Additive | Direct] = {
 }
 
 
-def plan(config: Peft, model: VisionTransformer) -> list[PlannedSite]:
+def plan(
+    config: Peft, model: VisionTransformer, kept: Collection[Site] | None = None
+) -> list[PlannedSite]:
     """The resolved plan of a recipe for a frozen backbone, before `adapt`.
+
+    Args:
+        config: The recipe's section.
+        model: The backbone.
+        kept: The sites that pruning left; None for all.
 
     Returns:
         One line for each site or trained part; the parameters of all lines are those that train.
@@ -78,11 +85,19 @@ def plan(config: Peft, model: VisionTransformer) -> list[PlannedSite]:
     Raises:
         RecipeError: The recipe does not fit the backbone.
     """
-    return METHODS[type(config)].plan(config, model)
+    lines = METHODS[type(config)].plan(config, model)
+    return lines if kept is None else [line for line in lines if line.site in kept]
 
 
-def adapt(config: Peft, model: VisionTransformer) -> ModulatorBank | None:
+def adapt(
+    config: Peft, model: VisionTransformer, kept: Collection[Site] | None = None
+) -> ModulatorBank | None:
     """Attach what the recipe trains to a frozen backbone, in place.
+
+    Args:
+        config: The recipe's section.
+        model: The backbone.
+        kept: The sites that pruning left; None for all.
 
     Returns:
         The bank of modulators, or None for a method without.
@@ -95,7 +110,7 @@ def adapt(config: Peft, model: VisionTransformer) -> ModulatorBank | None:
         method.attach(config, model)
         return None
     assert isinstance(config, AdditiveMethod)
-    sites = modulated_sites(method.plan(config, model))
+    sites = modulated_sites(plan(config, model, kept))
     bank = ModulatorBank(sites, config.gamma, learned=config.modulators == "learned")
     method.attach(config, model, bank)
     return bank

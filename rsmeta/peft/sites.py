@@ -21,6 +21,16 @@ class Site:
     def __str__(self) -> str:
         return f"block {self.block} {self.position}"
 
+    @classmethod
+    def named(cls, block: int, position: str) -> "Site":
+        """The site of a block and the name of a position.
+
+        Raises:
+            ValueError: There is no such position.
+        """
+        lora = position in list(Position)
+        return cls(block, Position(position) if lora else BranchPosition(position))
+
 
 class PartPosition(StrEnum):
     """What a method without modulators trains: tensors before, in or after the blocks."""

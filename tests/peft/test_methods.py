@@ -211,7 +211,9 @@ def adapted_holder(method):
 def low_classifier(tiny_recipe, config):
     statistics = BandStatistics(mean=(0.0, 0.0), std=(1.0, 1.0))
     section = tiny_recipe(peft=config.model_dump(), compute={"precision": "bfloat16"})
-    return build_classifier(section, section.data.selected_bands, 3, statistics).classifier
+    built = build_classifier(section, section.data.selected_bands, 3, statistics)
+    built.classifier.store_frozen_low()
+    return built.classifier
 
 
 @EVERY
