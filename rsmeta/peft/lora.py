@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from rsmeta.peft.low_rank import adapted_linear
 from rsmeta.peft.modulators import ModulatorBank
 from rsmeta.peft.sites import PlannedSite, Site, block_layer, select_blocks
 from rsmeta.recipe import Lora, Position
@@ -39,8 +39,8 @@ class LoRALinear(nn.Module):
     """A frozen linear layer with a low-rank update for some parts of its output.
 
     The output of P * W features is made of P equal parts (q, k and v of a fused projection; one
-    part for other layers). Adapted parts share one matmul for their down-projections, gamma is
-    folded into the small up-projection, and the update is added by one `addmm`.
+    part for other layers). Adapted parts share one matmul for their down-projections, and gamma is
+    folded into the small up-projections, never into activations.
 
     Args:
         base: The frozen layer.
@@ -65,6 +65,7 @@ class LoRALinear(nn.Module):
         self._bank = (bank,)
         adapted = [site for site in sites if site is not None]
         width = base.out_features // len(self.sites)
+        self._parts = [index for index, site in enumerate(self.sites) if site is not None]
         self.register_buffer("_index", bank.index(adapted), persistent=False)
         self.down = nn.Parameter(torch.empty(len(adapted) * rank, base.in_features))
         self.up = nn.Parameter(torch.zeros(len(adapted), width, rank))
@@ -72,25 +73,29 @@ class LoRALinear(nn.Module):
             nn.init.kaiming_uniform_(part, a=math.sqrt(5))
 
     def scaled_up(self) -> Tensor:
-        """Gamma * scale * B of all parts, block by block, (out, adapted * rank)."""
+        """Gamma * scale * B of each adapted part, (adapted, width, rank)."""
         assert isinstance(self._index, Tensor)
         gamma = self._bank[0].gamma()[self._index]
-        blocks = iter((self.up * (self.scale * gamma)[:, None, None]).unbind())
-        empty = self.up.new_zeros(self.up.shape[1], 0)
-        parts = [empty if site is None else next(blocks) for site in self.sites]
-        placed: Tensor = torch.block_diag(*parts)
-        return placed
+        return self.up * (self.scale * gamma)[:, None, None]
 
     def update(self) -> Tensor:
         """The weight update gamma * scale * B A, of the shape of the base weight."""
-        return self.scaled_up() @ self.down
+        found = torch.bmm(self.scaled_up(), self.down.unflatten(0, (len(self._parts), -1)))
+        update = torch.zeros_like(self.base.weight)
+        update.unflatten(0, (len(self.sites), -1))[self._parts] = found
+        return update
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""
-        hidden = F.linear(x, self.down)
-        output = self.base(x)
-        summed = torch.addmm(output.flatten(0, -2), hidden.flatten(0, -2), self.scaled_up().T)
-        return summed.view_as(output)
+        return adapted_linear(
+            x,
+            self.base.weight,
+            self.base.bias,
+            self.down,
+            self.scaled_up(),
+            self._parts,
+            len(self.sites),
+        )
 
 
 def plan_lora(config: Lora, model: VisionTransformer) -> list[PlannedSite]:
