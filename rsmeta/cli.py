@@ -126,7 +126,6 @@ def simulate(
 @app.command(epilog="Example: rsmeta validate recipes/mstar_longtail.yaml")
 def validate(recipe: RecipeFile, overrides: Overrides = None) -> None:
     """Check all of a recipe that can be checked without training."""
-    from rsmeta.peft.sites import modulated_sites
     from rsmeta.recipe import Recipe
     from rsmeta.recipe_reading import read_recipe
     from rsmeta.validation import validate_recipe
@@ -138,8 +137,7 @@ def validate(recipe: RecipeFile, overrides: Overrides = None) -> None:
     for group, classes in checked.groups.items():
         listed = ", ".join(f"{name} ({count})" for name, count in classes) or "no class"
         typer.echo(f"{group.value + ':':<11} {listed}")
-    typer.echo(f"sites:      {len(modulated_sites(checked.plan))} with a modulator")
-    typer.echo(f"trainable:  {checked.trainable:,} parameters")
+    Console().print(checked.built.plan_table())
     megabytes = checked.memory / 2**20
     typer.echo(f"memory:     about {megabytes:,.0f} MiB for training, beyond the libraries")
     typer.echo("the recipe is valid")

@@ -1,18 +1,22 @@
 """Fine-tuning from recipe to run folder."""
 
+import logging
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from rsmeta.data.chips import LabelledData
 from rsmeta.data.datamodule import ChipDataModule
+from rsmeta.data.outer_split import SMALLEST_SPLIT_CLASS
 from rsmeta.data.sources import load_data
 from rsmeta.data.statistics import BandStatistics, band_statistics
 from rsmeta.longtail.metrics import Metrics, compute_metrics
-from rsmeta.models.classifier import BuiltModel, build_classifier
+from rsmeta.models.classifier import BuiltModel, ChipClassifier, build_classifier
+from rsmeta.models.frozen_prefix import require_frozen_prefix
 from rsmeta.peft.sites import modulated_sites
 from rsmeta.recipe import Recipe
 from rsmeta.report.run_report import write_report
@@ -24,12 +28,15 @@ from rsmeta.runs import (
     write_json,
     write_model,
     write_modulators,
+    write_plan,
     write_recipe,
     write_results,
 )
 from rsmeta.train.module import FinetuningModule
 from rsmeta.train.progress import TrainingProgress
 from rsmeta.train.trainer import build_trainer, quiet_lightning, seed_everything
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ def finetune(recipe: Recipe, console: Console | None = None) -> FinishedRun:
 
     Args:
         recipe: The recipe.
-        console: Where to draw the progress bar; None for no bar.
+        console: Where to show the plan and the progress; None for nowhere.
 
     Raises:
         DataError: Chips are missing or unreadable.
@@ -73,6 +80,9 @@ def finetune(recipe: Recipe, console: Console | None = None) -> FinishedRun:
         seed_everything(recipe.seed)
         built = build_classifier(recipe, data.bands, len(data.classes), statistics)
         built.classifier.store_frozen_low()
+        write_plan(draft, built.plan)
+        if console is not None:
+            console.print(built.plan_table())
         training = _train(recipe, data, statistics, built, console)
         _write(draft, recipe, data, statistics, built, training)
     return FinishedRun(final_path(draft), training.metrics)
@@ -86,9 +96,12 @@ def _train(
     console: Console | None,
 ) -> _Training:
     datamodule = ChipDataModule(recipe, data, statistics)
+    _tell_shared_classes(datamodule, data)
     module = FinetuningModule(recipe, built.classifier, data.train_counts, datamodule)
     trainer = build_trainer(recipe, [] if console is None else [TrainingProgress(console)])
     started = time.perf_counter()
+    if recipe.compute.cache_features:
+        _cache_features(datamodule, built.classifier, trainer.strategy.root_device)
     with quiet_lightning():
         trainer.fit(module, datamodule)
         trained = time.perf_counter()
@@ -99,6 +112,27 @@ def _train(
     }
     metrics = compute_metrics(module.confusion, data.classes, data.train_counts, recipe.long_tail)
     return _Training(module, metrics, seconds)
+
+
+def _tell_shared_classes(datamodule: ChipDataModule, data: LabelledData) -> None:
+    shared = [] if datamodule.splitter is None else datamodule.splitter.shared_classes()
+    if shared:
+        names = ", ".join(f"'{data.classes[label]}'" for label in shared)
+        _LOGGER.warning(
+            "outer split: fewer than %d training chips in %s; they are in both the inner and the "
+            "outer part",
+            SMALLEST_SPLIT_CLASS,
+            names,
+        )
+
+
+def _cache_features(
+    datamodule: ChipDataModule, classifier: ChipClassifier, device: torch.device
+) -> None:
+    require_frozen_prefix(classifier.backbone)
+    classifier.to(device).eval()
+    datamodule.keep_tokens(lambda images: classifier.frozen_tokens(images.to(device)))
+    classifier.train()
 
 
 def _write(

@@ -28,6 +28,7 @@ from rsmeta.errors import RunError
 from rsmeta.longtail.metrics import Metrics
 from rsmeta.models.classifier import ChipClassifier, build_classifier
 from rsmeta.peft.merging import merge
+from rsmeta.peft.plan_table import plan_frame
 from rsmeta.peft.sites import PlannedSite, Site
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import read_recipe
@@ -207,6 +208,11 @@ def write_modulators(folder: Path, plan: Sequence[PlannedSite], classifier: Chip
     ]
     columns = ["block", "position", "method", "rank", "parameters", "gamma"]
     _write_table(folder / "modulators.csv", pd.DataFrame(rows, columns=columns))
+
+
+def write_plan(folder: Path, plan: Sequence[PlannedSite]) -> None:
+    """Write `plan.csv`: what is put where, with its trainable parameters."""
+    _write_table(folder / "plan.csv", plan_frame(plan))
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -11,8 +11,8 @@ from rsmeta.data.sources import load_data
 from rsmeta.data.statistics import band_statistics
 from rsmeta.errors import DataError
 from rsmeta.longtail.metrics import Group, assign_groups
-from rsmeta.models.classifier import ChipClassifier, build_classifier
-from rsmeta.peft.sites import PlannedSite
+from rsmeta.models.classifier import BuiltModel, ChipClassifier, build_classifier
+from rsmeta.models.frozen_prefix import require_frozen_prefix
 from rsmeta.recipe import Recipe
 
 
@@ -23,16 +23,14 @@ class ValidatedRecipe:
     Attributes:
         data: The chips.
         groups: Classes of each group, with their training chips.
-        plan: What is put where.
-        trainable: Trainable parameters, adapters and head.
+        built: The model before training, with its plan.
         memory: Estimate of the training memory in bytes: weights, gradients, momentum and the
             activations kept for one batch.
     """
 
     data: LabelledData
     groups: dict[Group, list[tuple[str, int]]]
-    plan: list[PlannedSite]
-    trainable: int
+    built: BuiltModel
     memory: int
 
 
@@ -42,7 +40,7 @@ def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
     Raises:
         DataError: One line for each chip that cannot be used, or what else is wrong with the data.
         BackboneError: The backbone cannot be loaded.
-        RecipeError: The plan does not fit the backbone.
+        RecipeError: The plan does not fit the backbone, or nothing of it can be cached.
     """
     data = load_data(recipe)
     problems = [*_unreadable(data.train), *_unreadable(data.test)]
@@ -50,6 +48,9 @@ def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
         raise DataError("\n".join(problems))
     statistics = band_statistics(data.train, data.bands)
     built = build_classifier(recipe, data.bands, len(data.classes), statistics)
+    built.classifier.store_frozen_low()
+    if recipe.compute.cache_features:
+        require_frozen_prefix(built.classifier.backbone)
     counts = data.train_counts
     groups: dict[Group, list[tuple[str, int]]] = {group: [] for group in Group}
     assigned = assign_groups(counts, recipe.long_tail)
@@ -58,9 +59,8 @@ def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
     return ValidatedRecipe(
         data=data,
         groups=groups,
-        plan=built.plan,
-        trainable=sum(p.numel() for p in built.classifier.inner_parameters()),
-        memory=_training_memory(built.classifier, recipe),
+        built=built,
+        memory=_training_memory(built.classifier, recipe, len(data.train)),
     )
 
 
@@ -72,8 +72,8 @@ def _unreadable(chips: ChipSet) -> Iterator[str]:
             yield str(error)
 
 
-def _training_memory(classifier: ChipClassifier, recipe: Recipe) -> int:
-    """Weights, gradients and momentum, and what one forward pass keeps, scaled to a batch."""
+def _training_memory(classifier: ChipClassifier, recipe: Recipe, chips: int) -> int:
+    """Weights, gradients, momentum, cached tokens, and what a forward pass keeps for a batch."""
     weights = {tensor.untyped_storage().data_ptr() for tensor in classifier.parameters()}
     kept: dict[int, int] = {}
 
@@ -84,10 +84,17 @@ def _training_memory(classifier: ChipClassifier, recipe: Recipe) -> int:
         return tensor
 
     size = recipe.backbone.image_size
-    images = torch.zeros(1, classifier.mean.shape[1], size, size)
+    inputs = torch.zeros(1, classifier.mean.shape[1], size, size)
+    cached = recipe.compute.cache_features
+    if cached:
+        with torch.no_grad():
+            inputs = classifier.frozen_tokens(inputs)
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        logits = classifier(images)  # held, so that no counted address is used again
+        logits = classifier(
+            inputs, from_tokens=cached
+        )  # held, so that no counted address is used again
     stored = sum(p.numel() * p.element_size() for p in classifier.parameters())
     trained = sum(p.numel() * p.element_size() for p in classifier.inner_parameters())
     del logits
+    stored += chips * inputs.nbytes if cached else 0
     return stored + 2 * trained + recipe.inner.batch_size * sum(kept.values())

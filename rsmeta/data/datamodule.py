@@ -1,6 +1,6 @@
 """Batches for training and testing: who is drawn in which epoch, and how chips become tensors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypedDict
 
 import lightning as L
@@ -24,7 +24,7 @@ class Batch(TypedDict):
     """Chips and classes under TorchGeo's keys.
 
     image: (batch, bands, size, size), float32, physical units; the training mean where a chip has
-    no data. label: (batch,), int64.
+    no data. Or (batch, tokens, width) after `ChipDataModule.keep_tokens`. label: (batch,), int64.
     """
 
     image: Tensor
@@ -75,6 +75,26 @@ class ChipDataset(Dataset[tuple[Tensor, int]]):
         return resize(chip[None], self._size)[0], int(self._chips.labels[index])
 
 
+class TokenDataset(Dataset[tuple[Tensor, int]]):
+    """Chips as tokens that the frozen beginning of a model has made of them.
+
+    Args:
+        tokens: (chips, tokens, width).
+        labels: (chips,), int64.
+    """
+
+    def __init__(self, tokens: Tensor, labels: NDArray[np.int64]) -> None:
+        self._tokens = tokens
+        self._labels = labels
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, draw: ChipDraw | int) -> tuple[Tensor, int]:
+        index = draw.chip if isinstance(draw, ChipDraw) else draw
+        return self._tokens[index], int(self._labels[index])
+
+
 def resize(images: Tensor, size: int) -> Tensor:
     """Resize (batch, bands, height, width) to a square, antialiased; the same numbers if it is."""
     if images.shape[-2:] == (size, size):
@@ -123,6 +143,9 @@ class EpochSampler(Sampler[ChipDraw]):
         return (ChipDraw(self._epoch, int(index)) for index in order)
 
 
+_TrainingSet = ChipDataset | TokenDataset
+
+
 class ChipDataModule(L.LightningDataModule):
     """Training, validation and test batches of a recipe.
 
@@ -137,8 +160,8 @@ class ChipDataModule(L.LightningDataModule):
         self._recipe = recipe
         size, seed = recipe.backbone.image_size, recipe.seed
         geometry = recipe.augmentation.geometry
-        self._train = ChipDataset(data.train, statistics, size, geometry, seed)
-        self._plain_train = ChipDataset(data.train, statistics, size, "none", seed)
+        self._train: _TrainingSet = ChipDataset(data.train, statistics, size, geometry, seed)
+        self._plain_train: _TrainingSet = ChipDataset(data.train, statistics, size, "none", seed)
         self._test = ChipDataset(data.test, statistics, size, "none", seed)
         self._labels = data.train.labels
         self.splitter = (
@@ -146,6 +169,16 @@ class ChipDataModule(L.LightningDataModule):
             if recipe.learns_modulators
             else None
         )
+
+    @torch.no_grad()
+    def keep_tokens(self, tokens_of: Callable[[Tensor], Tensor]) -> None:
+        """From now on give, for training chips, tokens in the place of images.
+
+        Args:
+            tokens_of: Maps images (batch, bands, size, size) to tokens (batch, tokens, width).
+        """
+        tokens = [tokens_of(batch["image"]).cpu() for batch in self.plain_train_dataloader()]
+        self._train = self._plain_train = TokenDataset(torch.cat(tokens), self._labels)
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
         """Batches of the inner loop."""
@@ -181,5 +214,5 @@ class ChipDataModule(L.LightningDataModule):
             for part in np.split(drawn, outer.batches)
         ]
 
-    def _in_order(self, dataset: ChipDataset) -> DataLoader[tuple[Tensor, int]]:
+    def _in_order(self, dataset: _TrainingSet) -> DataLoader[tuple[Tensor, int]]:
         return DataLoader(dataset, batch_size=64, shuffle=False, collate_fn=collate)

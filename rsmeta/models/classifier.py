@@ -4,15 +4,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
+from rich.table import Table
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from rsmeta.bands import Band
 from rsmeta.data.statistics import BandStatistics
 from rsmeta.models.backbones import build_backbone
+from rsmeta.models.frozen_prefix import features_of, frozen_blocks, tokens_of
 from rsmeta.models.heads import CosineHead
 from rsmeta.peft.methods import adapt, plan
 from rsmeta.peft.modulators import ModulatorBank
+from rsmeta.peft.plan_table import plan_table
 from rsmeta.peft.sites import PlannedSite, Site
 from rsmeta.recipe import Recipe
 
@@ -46,21 +49,42 @@ class ChipClassifier(nn.Module):
         self.modulators = bank
         self.head = head
         self._dtype = _PRECISIONS[precision]
+        self._frozen = frozen_blocks(backbone)
         shape = (1, -1, 1, 1)
         for name, values in (("mean", statistics.mean), ("std", statistics.std)):
             self.register_buffer(name, torch.tensor(values).view(shape), persistent=False)
 
     def features(self, images: Tensor) -> Tensor:
         """Map images (batch, bands, size, size) to features (batch, width)."""
-        low = self._dtype != torch.float32
-        with torch.autocast(images.device.type, dtype=self._dtype, enabled=low):
+        with self._autocast(images):
             features: Tensor = self.backbone((images - self.mean) / self.std)
         return features
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (batch, bands, size, size) in physical units to logits (batch, classes)."""
-        logits: Tensor = self.head(self.features(images))
+    def frozen_tokens(self, images: Tensor) -> Tensor:
+        """Map images to the input of the first trained block, (batch, tokens, width)."""
+        with self._autocast(images):
+            return tokens_of(self.backbone, self._frozen, (images - self.mean) / self.std)
+
+    def features_from_tokens(self, tokens: Tensor) -> Tensor:
+        """Map what `frozen_tokens` gives to features (batch, width)."""
+        with self._autocast(tokens):
+            return features_of(self.backbone, self._frozen, tokens)
+
+    def forward(self, inputs: Tensor, from_tokens: bool = False) -> Tensor:
+        """Compute logits (batch, classes).
+
+        Args:
+            inputs: Images (batch, bands, size, size) in physical units, or what `frozen_tokens`
+                made of them.
+            from_tokens: Which of the two they are.
+        """
+        features = self.features_from_tokens(inputs) if from_tokens else self.features(inputs)
+        logits: Tensor = self.head(features)
         return logits
+
+    def _autocast(self, inputs: Tensor) -> torch.autocast:
+        low = self._dtype != torch.float32
+        return torch.autocast(inputs.device.type, dtype=self._dtype, enabled=low)
 
     def inner_parameters(self) -> list[nn.Parameter]:
         """What the inner loop trains: adapters and head, but not the modulators."""
@@ -106,6 +130,12 @@ class BuiltModel:
     plan: list[PlannedSite]
     backbone_sha256: str
     backbone_parameters: int
+
+    def plan_table(self) -> Table:
+        """The plan for the terminal."""
+        bank, head = self.classifier.modulators, self.classifier.head
+        learned = bank.rho.numel() if bank is not None and bank.rho.requires_grad else 0
+        return plan_table(self.plan, head.weight.numel(), learned)
 
 
 def build_classifier(

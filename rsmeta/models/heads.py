@@ -1,10 +1,12 @@
 """Classification heads."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+_FIT_ITERATIONS = 100
 
 
 class CosineHead(nn.Module):
@@ -41,3 +43,27 @@ class CosineHead(nn.Module):
             total.index_add_(0, labels, F.normalize(features.float(), dim=-1))
         seen = total.norm(dim=-1, keepdim=True) > 0
         self.weight.copy_(torch.where(seen, F.normalize(total, dim=-1), self.weight))
+
+    def fit(
+        self, features: Tensor, labels: Tensor, loss: Callable[[Tensor, Tensor], Tensor]
+    ) -> None:
+        """Minimise a loss of the logits of fixed features, from where the weights are, by L-BFGS.
+
+        Args:
+            features: (chips, width).
+            labels: (chips,).
+            loss: Maps logits and labels to a scalar.
+        """
+        directions = features.detach()
+        optimiser = torch.optim.LBFGS(
+            [self.weight], max_iter=_FIT_ITERATIONS, line_search_fn="strong_wolfe"
+        )
+
+        def closure() -> float:
+            optimiser.zero_grad()
+            value = loss(self(directions), labels)
+            value.backward(inputs=[self.weight])
+            return float(value.detach())
+
+        optimiser.step(closure)
+        self.weight.grad = None

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rsmeta.recipe.data import (
     Augmentation,
@@ -50,6 +50,7 @@ from rsmeta.recipe.training import (
     Compute,
     EngineName,
     Head,
+    HeadInitialisation,
     InnerLoop,
     OuterLoop,
     Sgd,
@@ -76,6 +77,7 @@ __all__ = [
     "FullFineTuning",
     "GeometryName",
     "Head",
+    "HeadInitialisation",
     "InnerLoop",
     "Lade",
     "LayerNormTuning",
@@ -115,6 +117,15 @@ class Recipe(Section):
     inner: InnerLoop = InnerLoop()
     outer: OuterLoop = OuterLoop()
     compute: Compute = Compute()
+
+    @model_validator(mode="after")
+    def _same_chip_in_every_epoch(self) -> "Recipe":
+        if self.compute.cache_features and self.augmentation.geometry != "none":
+            raise ValueError(
+                "compute.cache_features: augmentation changes chips in every epoch; set "
+                "augmentation.geometry to none, or cache_features to false"
+            )
+        return self
 
     @property
     def learns_modulators(self) -> bool:

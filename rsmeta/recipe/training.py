@@ -25,10 +25,18 @@ class BackboneConfig(Section):
     )
 
 
+HeadInitialisation = Literal["class_mean", "linear_probe", "random"]
+
+
 class Head(Section):
-    """Cosine classifier; its weights start at the class means of the frozen features."""
+    """Cosine classifier."""
 
     scale: float = Field(default=30.0, gt=0)
+    initialisation: HeadInitialisation = Field(
+        default="class_mean",
+        description="Where the weights start: at the class means of the frozen features, at the "
+        "best classifier of the frozen features by the inner loss, or at random.",
+    )
 
 
 class Sgd(Section):
@@ -70,7 +78,9 @@ class OuterLoop(Section):
         "adapters, by first-order passes; unrolled: exact, through all steps since the last one.",
     )
     every: int = Field(default=4, ge=1, description="Inner steps between two outer steps.")
-    learning_rate: float = Field(default=0.05, gt=0, description="Of Adam, on rho.")
+    learning_rate: float = Field(
+        default=0.05, ge=0, description="Of Adam, on rho; 0: the modulators stay at their start."
+    )
     fraction: float = Field(
         default=0.2, gt=0, lt=1, description="Share of the training chips kept for validation."
     )
@@ -94,3 +104,8 @@ class Compute(Section):
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
+    cache_features: bool = Field(
+        default=False,
+        description="Compute what comes before the first trained block once a chip instead of "
+        "in every step; needs augmentation off, and chips x tokens x width x 4 bytes of memory.",
+    )

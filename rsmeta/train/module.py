@@ -1,10 +1,11 @@
 """The Lightning module: inner steps on adapters and head, outer steps on the modulators."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import lightning as L
 import numpy as np
+import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from numpy.typing import NDArray
@@ -94,6 +95,7 @@ class FinetuningModule(L.LightningModule):
         self.classifier = classifier
         self.history: list[EpochRecord] = []
         self._recipe = recipe
+        self._from_tokens = recipe.compute.cache_features
         self._datamodule = datamodule
         self._loss = build_loss(recipe.inner.loss, counts, recipe.head.scale)
         groups = assign_groups(counts, recipe.long_tail)
@@ -116,10 +118,8 @@ class FinetuningModule(L.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule}}
 
     def on_train_start(self) -> None:
-        """Start the head at the class means of the frozen features."""
-        self.classifier.eval()
-        self.classifier.head.start_at_class_means(self._frozen_features())
-        self.classifier.train()
+        """Give the head its start."""
+        self._start_head()
         if self._outer is not None:
             self._recorder = TrajectoryRecorder(
                 self._recipe.inner,
@@ -127,10 +127,29 @@ class FinetuningModule(L.LightningModule):
                 self.classifier.inner_parameters(),
             )
 
-    def _frozen_features(self) -> Iterable[tuple[Tensor, Tensor]]:
+    def _start_head(self) -> None:
+        """Fit the head to the features of the model as it is, by the recipe's way."""
+        start, head = self._recipe.head.initialisation, self.classifier.head
+        if start == "random":
+            return
+        self.classifier.eval()
+        batches = list(self._features())
+        self.classifier.train()
+        head.start_at_class_means(batches)
+        if start == "linear_probe":
+            features, labels = (torch.cat(column) for column in zip(*batches, strict=True))
+            head.fit(features, labels, self._loss)
+
+    @torch.no_grad()
+    def _features(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Features and labels of all training chips, without augmentation."""
         for batch in self._datamodule.plain_train_dataloader():
             moved = self._moved(batch)
-            yield self.classifier.features(moved["image"]), moved["label"]
+            if self._from_tokens:
+                features = self.classifier.features_from_tokens(moved["image"])
+            else:
+                features = self.classifier.features(moved["image"])
+            yield features, moved["label"]
 
     def on_train_epoch_start(self) -> None:
         """Forget the sums of the epoch before."""
@@ -139,7 +158,7 @@ class FinetuningModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """One inner step and, when it is due, one outer step."""
         optimiser = self._inner_optimiser
-        logits = self.classifier(batch["image"])
+        logits = self.classifier(batch["image"], self._from_tokens)
         loss = self._loss(logits, batch["label"])
         optimiser.zero_grad()
         self.manual_backward(loss, inputs=self.classifier.inner_parameters())
@@ -167,13 +186,18 @@ class FinetuningModule(L.LightningModule):
         assert self._recorder is not None
         batches = self._datamodule.outer_batches(self.current_epoch, self.global_step)
         moved = [self._moved(batch) for batch in batches]
-        self._sums.outer.append(step(self._problem, self._recorder.finish(), moved))
+        devices = [self.device] if self.device.type == "cuda" else []
+        # Dropout and drop-path of the outer loop must not move the inner loop's random numbers.
+        with torch.random.fork_rng(devices):
+            self._sums.outer.append(step(self._problem, self._recorder.finish(), moved))
 
     def _logits(self, parameters: Tensors, rho: Tensor, batch: Batch) -> Tensor:
         """Logits at given inner parameters and rho, instead of the module's own."""
         values = dict(zip(self.classifier.inner_names(), parameters, strict=True))
         replaced = values | {"modulators.rho": rho}
-        logits: Tensor = functional_call(self.classifier, replaced, (batch["image"],))
+        logits: Tensor = functional_call(
+            self.classifier, replaced, (batch["image"], self._from_tokens)
+        )
         return logits
 
     def _inner_loss(self, parameters: Tensors, rho: Tensor, batch: Batch) -> Tensor:

@@ -71,3 +71,15 @@ def test_separated_classes_are_told_apart_at_the_start():
 
 def test_a_feature_of_zeros_gives_finite_logits():
     assert torch.equal(CosineHead(4, 2, 30)(torch.zeros(1, 4)), torch.zeros(1, 2))
+
+
+def test_fitting_ends_where_the_loss_has_no_slope(features):
+    head, labels = CosineHead(6, 3, 5.0), torch.arange(12) % 3
+    head.start_at_class_means([(features, labels)])
+    before = torch.nn.functional.cross_entropy(head(features), labels)
+    head.fit(features, labels, torch.nn.functional.cross_entropy)
+    after = torch.nn.functional.cross_entropy(head(features), labels)
+    assert after < 0.9 * before
+    (slope,) = torch.autograd.grad(after, [head.weight])
+    assert slope.norm() < 1e-3
+    assert head.weight.grad is None

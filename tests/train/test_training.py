@@ -1,0 +1,164 @@
+"""What training does beyond single steps: the start of the head, the cache, and no leaks."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from rsmeta.errors import RecipeError
+from rsmeta.finetuning import finetune
+from rsmeta.train.module import FinetuningModule
+
+
+def trained(run):
+    return load_file(run / "model.safetensors")
+
+
+# --- no leaks between the loops -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+@pytest.mark.parametrize("engine", ["first_order", "finite_difference", "unrolled"])
+def test_outer_steps_that_move_nothing_leave_the_inner_loop_bit_for_bit(
+    tiny_recipe, engine, optimiser
+):
+    """Head, adapters, momentum, random numbers and data order are what they would have been."""
+    inner = {"epochs": 2, "batch_size": 8, "optimiser": {"name": optimiser}}
+    states = []
+    for every in (1, 10_000):
+        outer = {"learning_rate": 0, "every": every, "batch_size": 11, "engine": engine}
+        run = finetune(tiny_recipe(inner=inner, outer=outer)).folder
+        states.append(trained(run))
+        history = pd.read_csv(run / "history.csv")
+        assert history["outer_loss"].notna().all() == (every == 1)
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+@pytest.mark.parametrize("engine", ["first_order", "finite_difference", "unrolled"])
+def test_an_outer_step_changes_the_modulators_and_nothing_else(tiny_recipe, engine, monkeypatch):
+    seen = []
+    take = FinetuningModule._outer_step
+
+    def everything(module):
+        optimiser = module._inner_optimiser.optimizer.state_dict()["state"]
+        tensors = dict(module.classifier.state_dict())
+        rho = tensors.pop("modulators.rho").clone()
+        tensors |= {f"{k} {n}": v for k, s in optimiser.items() for n, v in s.items()}
+        tensors = {k: v.clone() for k, v in tensors.items() if isinstance(v, torch.Tensor)}
+        randoms = torch.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
+        return tensors, rho, randoms, module._schedule.get_last_lr()
+
+    def watched(module, step):
+        before = everything(module)
+        take(module, step)
+        seen.append((before, everything(module)))
+
+    monkeypatch.setattr(FinetuningModule, "_outer_step", watched)
+    finetune(tiny_recipe(outer={"every": 3, "batch_size": 11, "engine": engine}))
+    assert len(seen) >= 2
+    for (tensors, rho, randoms, rate), (tensors_after, rho_after, randoms_after, after) in seen:
+        assert any("momentum_buffer" in name for name in tensors)
+        assert all(torch.equal(tensors[name], tensors_after[name]) for name in tensors)
+        assert not torch.equal(rho, rho_after)
+        assert torch.equal(randoms[0], randoms_after[0])
+        assert np.array_equal(randoms[1], randoms_after[1])
+        assert rate == after
+
+
+# --- the outer split ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("largest", "imbalance", "told"), [(8, 8, True), (8, 2, False)])
+def test_classes_too_small_to_split_are_told_once(tiny_recipe, caplog, largest, imbalance, told):
+    data = {"source": "simulator", "largest_class": largest, "imbalance": imbalance}
+    finetune(tiny_recipe(data=data | {"test_per_class": 1}))
+    lines = [r.getMessage() for r in caplog.records if r.name == "rsmeta.finetuning"]
+    assert len(lines) == told
+    assert (
+        all("fewer than 3 training chips in 'storage tank', 'harbour'" in line for line in lines)
+        or not told
+    )
+
+
+# --- the start of the head ------------------------------------------------------------------------
+
+
+def test_the_head_starts_as_the_recipe_says(tiny_recipe):
+    """With almost no learning what is saved is the start; a linear probe has the lowest loss."""
+    losses = {}
+    for start in ("class_mean", "linear_probe", "random"):
+        run = finetune(
+            tiny_recipe(
+                head={"initialisation": start},
+                peft={"method": "linear_probe"},
+                inner={"epochs": 1, "batch_size": 8, "learning_rate": 1e-9},
+            )
+        ).folder
+        losses[start] = pd.read_csv(run / "history.csv")["loss"].iloc[-1]
+    assert losses["linear_probe"] < 0.5 * losses["class_mean"]
+    assert losses["class_mean"] < 0.9 * losses["random"]
+
+
+# --- the feature cache ----------------------------------------------------------------------------
+
+PREFIXED = [
+    {"method": "lora", "blocks": "last:2", "rank": 2},
+    {"method": "adaptformer", "blocks": [6]},
+    {"method": "linear_probe"},
+    {"method": "bitfit", "blocks": "last:1"},
+]
+
+
+@pytest.mark.parametrize("peft", PREFIXED, ids=lambda peft: peft["method"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_run_on_cached_features_is_the_run_without(tiny_recipe, peft, precision):
+    runs = [
+        finetune(
+            tiny_recipe(peft=peft, compute={"cache_features": cached, "precision": precision})
+        ).folder
+        for cached in (False, True)
+    ]
+    without, cached = (trained(run) for run in runs)
+    tolerance = 1e-4 if precision == "float32" else 3e-2
+    for name, tensor in without.items():
+        torch.testing.assert_close(cached[name], tensor, rtol=tolerance, atol=tolerance)
+
+
+def test_the_frozen_blocks_run_once_a_chip(tiny_recipe, monkeypatch):
+    """Two epochs with outer steps; the test chips come on top, as images."""
+    from rsmeta.models.classifier import ChipClassifier
+
+    chips = []
+    tokens_of = ChipClassifier.frozen_tokens
+
+    def counted(classifier, images):
+        chips.append(len(images))
+        return tokens_of(classifier, images)
+
+    whole = []
+    features = ChipClassifier.features
+
+    def watched(classifier, images):
+        whole.append(len(images))
+        return features(classifier, images)
+
+    monkeypatch.setattr(ChipClassifier, "frozen_tokens", counted)
+    monkeypatch.setattr(ChipClassifier, "features", watched)
+    recipe = tiny_recipe(peft={"blocks": "last:1"}, compute={"cache_features": True})
+    run = finetune(recipe).folder
+    per_class = pd.read_csv(run / "per_class.csv")
+    assert sum(chips) == per_class["train_chips"].sum()
+    assert sum(whole) == per_class["test_chips"].sum()
+
+
+def test_a_cache_of_nothing_is_one_line_and_leaves_nothing(tiny_recipe, tmp_path):
+    with pytest.raises(RecipeError, match="the first block is trained"):
+        finetune(tiny_recipe(compute={"cache_features": True}))
+    assert not list((tmp_path / "runs").iterdir())
+
+
+def test_augmentation_and_a_cache_exclude_each_other(tiny_recipe):
+    with pytest.raises(ValidationError, match="augmentation changes chips in every epoch"):
+        tiny_recipe(compute={"cache_features": True}, augmentation={"geometry": "d4"})
