@@ -52,6 +52,7 @@ from rsmeta.recipe.training import (
     Head,
     InnerLoop,
     OuterLoop,
+    Precision,
     Sgd,
 )
 
@@ -88,6 +89,7 @@ __all__ = [
     "OuterLoop",
     "Peft",
     "Position",
+    "Precision",
     "Recipe",
     "ScaleShift",
     "Scratch",

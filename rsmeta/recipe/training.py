@@ -89,8 +89,11 @@ class OuterLoop(Section):
     )
 
 
+Precision = Literal["float32", "bfloat16"]
+
+
 class Compute(Section):
     """Where and in which precision to compute."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
