@@ -34,8 +34,8 @@ def write_onnx(model: TrainedModel, folder: Path) -> None:
     classifier = model.classifier.requires_grad_(False)
     size = sum(tensor.nbytes for tensor in classifier.state_dict().values())
     program = _program(classifier, len(model.bands), model.recipe.backbone.image_size)
-    for node in program.model.graph.all_nodes():
-        node.metadata_props.clear()  # the exporter's traces: source files on this machine
+    for node in program.model.graph:
+        node.metadata_props.clear()  # the exporter's stack traces, with files of this machine
     facts = describe(model)
     program.model.metadata_props.update({key: json.dumps(facts[key]) for key in facts})
     path = folder / "model.onnx"

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from timm.layers import RmsNorm
@@ -116,6 +118,7 @@ def test_gamma_is_folded_too():
 )
 @pytest.mark.parametrize("shifted", [True, False])
 def test_every_layer_takes_a_scale_and_a_shift(base, shifted):
+    base = copy.deepcopy(base)  # one for each test
     parent = nn.Sequential(ScaledShifted(base)).double()
     parent[0].scale.data.normal_()
     if shifted:
