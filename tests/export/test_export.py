@@ -132,6 +132,17 @@ def test_onnx_runtime_gives_the_same_logits(
     assert b"stack_trace" not in path.read_bytes()  # nor names of files of this machine
 
 
+def test_weights_too_large_for_one_onnx_file_go_beside_it(make_run, chips, tmp_path, monkeypatch):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    monkeypatch.setattr("rsmeta.export.onnx_file._LARGEST", 1000)
+    run = make_run({"method": "linear_probe"})
+    path, data = export_run(run, "onnx", tmp_path / "out")
+    assert data.name == "model.onnx.data" and data.stat().st_size > path.stat().st_size
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (found,) = session.run(["logits"], {"images": chips(2, 32).numpy()})
+    assert_same(torch.from_numpy(found), expected_logits(run, chips(2, 32)), 1e-4)
+
+
 # --- Hugging Face peft ----------------------------------------------------------------------------
 
 
