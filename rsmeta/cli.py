@@ -107,6 +107,27 @@ def predict(
             )
 
 
+@app.command(epilog="Example: rsmeta export runs/latest --to onnx")
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    to: Annotated[
+        Literal["timm", "onnx", "peft"],
+        typer.Option(
+            help="timm: a merged ViT that timm.create_model loads; onnx: one file from images to "
+            "logits; peft: a LoRA adapter of Hugging Face peft."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; default: RUN/export/FORMAT.")
+    ] = None,
+) -> None:
+    """Export the model of a run to a format that other programs read."""
+    from rsmeta.export import export_run
+
+    for path in export_run(run, to, run / "export" / to if out is None else out):
+        typer.echo(str(path))
+
+
 @app.command(epilog="Example: rsmeta simulate --sensor sar --size 2048 --seed 0 scene.tif")
 def simulate(
     scene: Annotated[Path, typer.Argument(help="GeoTIFF to write.")],

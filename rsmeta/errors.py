@@ -39,3 +39,7 @@ class RunError(RsmetaError):
 
 class SceneError(RsmetaError):
     """A scene cannot be read, or does not fit the run that is to classify it."""
+
+
+class ExportError(RsmetaError):
+    """A run cannot be exported to a format, or not to where it is wanted."""

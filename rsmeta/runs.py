@@ -30,7 +30,7 @@ from rsmeta.models.classifier import ChipClassifier, build_classifier
 from rsmeta.peft.merging import merge
 from rsmeta.peft.plan_table import plan_frame
 from rsmeta.peft.sites import PlannedSite, Site
-from rsmeta.recipe import Recipe
+from rsmeta.recipe import Compute, Precision, Recipe
 from rsmeta.recipe_reading import read_recipe
 from rsmeta.train.module import EpochRecord
 
@@ -275,13 +275,16 @@ class TrainedModel:
         return probabilities.cpu().numpy()
 
 
-def load_run(path: Path, *, merged: bool = False) -> TrainedModel:
+def load_run(
+    path: Path, *, merged: bool = False, precision: Precision | None = None
+) -> TrainedModel:
     """Load the model of a run folder.
 
     Args:
         path: The run folder.
         merged: Whether to fold what can be folded into the weights of the backbone, see
             `rsmeta.peft.merging`: the same outputs but for rounding, at the cost of the backbone.
+        precision: Compute in this precision instead of the recipe's.
 
     Raises:
         RunError: The folder is missing or incomplete, or its parts do not fit each other.
@@ -296,7 +299,9 @@ def load_run(path: Path, *, merged: bool = False) -> TrainedModel:
     bands = recipe.data.selected_bands
     if tuple(band.name for band in bands) != card.bands:
         raise RunError(f"run '{path}': {RECIPE} and {MODEL} name different bands")
-    built = build_classifier(recipe, bands, len(card.classes), card.statistics, card.sites)
+    compute = recipe.compute if precision is None else Compute(precision=precision)
+    used = recipe.model_copy(update={"compute": compute})
+    built = build_classifier(used, bands, len(card.classes), card.statistics, card.sites)
     if built.backbone_sha256 != card.backbone_sha256:
         raise RunError(
             f"run '{path}' was trained on other weights of '{card.backbone}' (sha256 "

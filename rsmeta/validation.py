@@ -90,9 +90,8 @@ def _training_memory(classifier: ChipClassifier, recipe: Recipe, chips: int) -> 
         with torch.no_grad():
             inputs = classifier.frozen_tokens(inputs)
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        logits = classifier(
-            inputs, from_tokens=cached
-        )  # held, so that no counted address is used again
+        # Held, so that no counted address is used again.
+        logits = classifier(inputs, from_tokens=cached)
     stored = sum(p.numel() * p.element_size() for p in classifier.parameters())
     trained = sum(p.numel() * p.element_size() for p in classifier.inner_parameters())
     del logits

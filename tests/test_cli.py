@@ -17,7 +17,9 @@ from rsmeta.runs import load_run
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("command", ["finetune", "predict", "simulate", "validate", "distill"])
+@pytest.mark.parametrize(
+    "command", ["finetune", "predict", "export", "simulate", "validate", "distill"]
+)
 def test_every_command_has_help_with_an_example(rsmeta_command, tmp_path, command):
     assert f"Example: rsmeta {command}" in rsmeta_command(command, "--help", cwd=tmp_path).stdout
 
@@ -61,6 +63,7 @@ def test_predictions_do_not_depend_on_the_process(finished_run, rsmeta_command):
         (["predict", "a/scene.tif", "b/scene.tif"], "several scenes are named 'scene'"),
         (["predict", "optical.tif"], "VV, VH"),
         (["predict", "a.tif", "b.tif", "--truth", "t.tif"], "--truth goes with a single scene"),
+        (["export", "nowhere", "--to", "timm"], "run 'nowhere' does not exist"),
         (["simulate", "scene.png"], "use a name that ends in .tif"),
         (["simulate", "--size", 8, "small.tif"], "96 to 16384"),
     ],

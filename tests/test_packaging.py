@@ -75,14 +75,25 @@ def test_the_tables_of_the_readme_are_those_of_the_committed_results():
     assert README.count("<!-- results:") == README.count("<!-- end -->") == 3
 
 
+def declared(entries):
+    return {re.split(r"[<>=\[;]", entry)[0].lower().replace("_", "-") for entry in entries}
+
+
 def test_everything_imported_is_declared():
-    """A fresh machine has the declared packages alone."""
-    names = {re.split(r"[<>=\[;]", entry)[0].lower() for entry in PROJECT["dependencies"]}
+    """A fresh machine has the declared packages alone; those of extras are imported when used."""
+    extras = PROJECT["optional-dependencies"]
+    always = declared(PROJECT["dependencies"]) | {"pydantic-core"}
+    sometimes = declared(extras["onnx"] + extras["peft"])
     modules = {"yaml": "pyyaml"}
-    imported = set()
     for path in (ROOT / "rsmeta").rglob("*.py"):
-        found = re.findall(r"^\s*(?:from|import) ([A-Za-z_0-9]+)", path.read_text(), flags=re.M)
-        imported |= set(found) - set(sys.stdlib_module_names) - {"rsmeta"}
-    assert {modules.get(name, name).replace("_", "-") for name in imported} <= {
-        name.replace("_", "-") for name in names
-    } | {"pydantic-core"}
+        for indent, module in re.findall(
+            r"^(\s*)(?:from|import) ([A-Za-z_0-9]+)", path.read_text(), flags=re.M
+        ):
+            if module not in {*sys.stdlib_module_names, "rsmeta"}:
+                name = modules.get(module, module).replace("_", "-")
+                assert name in always | (sometimes if indent.strip("\n") else set()), path
+
+
+def test_the_tests_have_all_extras():
+    extras = PROJECT["optional-dependencies"]
+    assert {*extras["onnx"], *extras["peft"]} <= set(extras["test"])

@@ -33,7 +33,7 @@ class InsertPrompts(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map (batch, prefix + patches, width) to (batch, prefix + prompts + patches, width)."""
-        prompts = self.prompts.to(tokens.dtype).expand(len(tokens), -1, -1)
+        prompts = self.prompts.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
         return torch.cat([tokens[:, : self.prefix], prompts, tokens[:, self.prefix :]], dim=1)
 
 

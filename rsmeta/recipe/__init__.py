@@ -53,6 +53,7 @@ from rsmeta.recipe.training import (
     HeadInitialisation,
     InnerLoop,
     OuterLoop,
+    Precision,
     Sgd,
 )
 
@@ -90,6 +91,7 @@ __all__ = [
     "OuterLoop",
     "Peft",
     "Position",
+    "Precision",
     "Recipe",
     "ScaleShift",
     "Scratch",

@@ -99,11 +99,14 @@ class OuterLoop(Section):
     )
 
 
+Precision = Literal["float32", "bfloat16"]
+
+
 class Compute(Section):
     """Where and in which precision to compute."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     cache_features: bool = Field(
         default=False,
         description="Compute what comes before the first trained block once a chip instead of "
