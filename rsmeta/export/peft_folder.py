@@ -75,7 +75,7 @@ def _write_adapter(
     for name, layer in layers.items():
         target = frozen.get_submodule(name)
         target.lora_A["default"].weight.data = layer.down.detach()
-        target.lora_B["default"].weight.data = layer.scaled_up().detach()
+        target.lora_B["default"].weight.data = layer.fused_up().detach()
     # No embeddings of words here, which peft would look for on the hub.
     adapted.save_pretrained(folder, save_embedding_layers=False)
     # peft shortens the names, to others in every process.

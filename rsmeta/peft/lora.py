@@ -78,12 +78,18 @@ class LoRALinear(nn.Module):
         gamma = self._bank[0].gamma()[self._index]
         return self.up * (self.scale * gamma)[:, None, None]
 
+    def fused_up(self) -> Tensor:
+        """Gamma * scale * B of all parts as one matrix, block by block, (out, adapted * rank)."""
+        blocks = iter(self.scaled_up().unbind())
+        empty = self.up.new_zeros(self.up.shape[1], 0)
+        fused: Tensor = torch.block_diag(
+            *(empty if site is None else next(blocks) for site in self.sites)
+        )
+        return fused
+
     def update(self) -> Tensor:
         """The weight update gamma * scale * B A, of the shape of the base weight."""
-        found = torch.bmm(self.scaled_up(), self.down.unflatten(0, (len(self._parts), -1)))
-        update = torch.zeros_like(self.base.weight)
-        update.unflatten(0, (len(self.sites), -1))[self._parts] = found
-        return update
+        return self.fused_up() @ self.down
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""
