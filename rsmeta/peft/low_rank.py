@@ -92,7 +92,8 @@ class _AdaptedLinear(torch.autograd.Function):
         x, weight, down, up, h = ctx.saved_tensors
         by_part = _by_part(grad, ctx.count)[ctx.parts]
         narrow = torch.bmm(by_part, up).transpose(0, 1).flatten(1) + grad_h
-        grad_x = (grad @ weight).addmm_(narrow, down) if ctx.needs_input_grad[0] else None
-        grad_down = narrow.T @ x
+        wanted = ctx.needs_input_grad
+        grad_x = (grad @ weight).addmm_(narrow, down) if wanted[0] else None
+        grad_down = narrow.T @ x if wanted[3] else None
         grad_up = torch.bmm(_by_part(h, len(up)).transpose(1, 2), by_part).transpose(1, 2)
         return grad_x, None, None, grad_down, grad_up, None, None
