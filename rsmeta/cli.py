@@ -119,14 +119,18 @@ def prune(
     ] = None,
 ) -> None:
     """Take out the adapters that contribute least, test again, and write a new run folder."""
-    from rsmeta.pruning import KeepShare, Threshold, prune_run
+    from rsmeta.peft.pruning import Criterion, KeepShare, Threshold
 
+    criterion: Criterion
     if keep is not None and threshold is None:
-        pruned = prune_run(run, KeepShare(keep))
+        criterion = KeepShare(keep)
     elif threshold is not None and keep is None:
-        pruned = prune_run(run, Threshold(threshold))
+        criterion = Threshold(threshold)
     else:
         raise PruningError("say how much to prune by either --keep SHARE or --threshold VALUE")
+    from rsmeta.pruning import prune_run  # late: it takes seconds
+
+    pruned = prune_run(run, criterion)
     Console().print(_pruning_table(pruned))
     typer.echo(f"run:    {pruned.folder}")
     typer.echo(f"report: {pruned.folder / 'report.html'}")
