@@ -8,6 +8,7 @@ import yaml
 
 from rsmeta.errors import RecipeError
 from rsmeta.finetuning import finetune
+from rsmeta.meta.outer_loop import OuterStep
 from rsmeta.models.pruned import keep_sites
 from rsmeta.peft.contribution import contributions
 from rsmeta.peft.sites import Site
@@ -126,6 +127,28 @@ def test_every_engine_goes_on_after_an_event(tiny_recipe, engine, optimiser):
     assert np.isfinite(gamma).all() and (gamma != 1).all()
     assert history_of(run)["outer_loss"].notna().all()
     assert history_of(run)["sites"].tolist() == [12, 12]
+
+
+def test_no_outer_step_looks_back_beyond_an_event(tiny_recipe, monkeypatch):
+    """Inner steps from before an event saw the dropped sites: they cannot be taken again."""
+    lengths, events = [], []
+    step, prune = OuterStep.__call__, FinetuningModule.prune
+
+    def measure(self, problem, trajectory, batches):
+        lengths.append(len(trajectory.steps))
+        return step(self, problem, trajectory, batches)
+
+    def remember(module, count):
+        prune(module, count)
+        events.append(module.global_step)
+
+    monkeypatch.setattr(OuterStep, "__call__", measure)
+    monkeypatch.setattr(FinetuningModule, "prune", remember)
+    finetune(pruning_recipe(tiny_recipe, epochs=2, outer={"every": 3}))
+    (event,) = events
+    assert event % 3 != 0
+    assert lengths[event // 3] == 3 - event % 3
+    assert set(lengths[: event // 3] + lengths[event // 3 + 1 :]) == {3}
 
 
 def test_without_pruning_all_sites_are_counted(tiny_recipe):
