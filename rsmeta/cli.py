@@ -11,10 +11,11 @@ from rich.table import Table
 
 from rsmeta import __version__
 from rsmeta.bands import SimulatedSensor
-from rsmeta.errors import RsmetaError, SceneError
+from rsmeta.errors import PruningError, RsmetaError, SceneError
 
 if TYPE_CHECKING:
     from rsmeta.longtail.metrics import Metrics
+    from rsmeta.pruning import PrunedRun
 
 app = typer.Typer(
     name="rsmeta",
@@ -128,6 +129,34 @@ def export(
         typer.echo(str(path))
 
 
+@app.command(epilog="Example: rsmeta prune runs/latest --keep 0.5")
+def prune(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    keep: Annotated[
+        float | None, typer.Option(help="Share of the sites to keep, the largest contributions.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Smallest contribution of a site to keep.")
+    ] = None,
+) -> None:
+    """Take out the adapters that contribute least, test again, and write a new run folder."""
+    from rsmeta.peft.pruning import Criterion, KeepShare, Threshold
+
+    criterion: Criterion
+    if keep is not None and threshold is None:
+        criterion = KeepShare(keep)
+    elif threshold is not None and keep is None:
+        criterion = Threshold(threshold)
+    else:
+        raise PruningError("say how much to prune by either --keep SHARE or --threshold VALUE")
+    from rsmeta.pruning import prune_run  # late: it takes seconds
+
+    pruned = prune_run(run, criterion)
+    Console().print(_pruning_table(pruned))
+    typer.echo(f"run:    {pruned.folder}")
+    typer.echo(f"report: {pruned.folder / 'report.html'}")
+
+
 @app.command(epilog="Example: rsmeta simulate --sensor sar --size 2048 --seed 0 scene.tif")
 def simulate(
     scene: Annotated[Path, typer.Argument(help="GeoTIFF to write.")],
@@ -201,6 +230,20 @@ def _metrics_table(metrics: "Metrics") -> Table:
     table.add_section()
     for name, value in metrics.summary().items():
         table.add_row(name, "", "", "", _share(value))
+    return table
+
+
+def _pruning_table(pruned: "PrunedRun") -> Table:
+    before, after = pruned.before, pruned.after
+    table = Table("", "before", "after", title="Test chips before and after pruning")
+    accuracies = after.metrics.summary()
+    for name, value in before.metrics.summary().items():
+        table.add_row(name, _share(value), _share(accuracies[name]))
+    table.add_section()
+    table.add_row("sites", str(len(before.contributions)), str(len(after.contributions)))
+    table.add_row(
+        "trainable parameters", f"{before.trained_parameters:,}", f"{after.trained_parameters:,}"
+    )
     return table
 
 

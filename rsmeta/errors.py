@@ -37,6 +37,10 @@ class RunError(RsmetaError):
     """A run folder is missing, incomplete, or does not fit what is asked of it."""
 
 
+class PruningError(RsmetaError):
+    """Sites cannot be pruned as asked."""
+
+
 class SceneError(RsmetaError):
     """A scene cannot be read, or does not fit the run that is to classify it."""
 

@@ -3,9 +3,12 @@
 import logging
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import lightning as L
 import torch
 from rich.console import Console
 
@@ -16,8 +19,10 @@ from rsmeta.data.sources import load_data
 from rsmeta.data.statistics import BandStatistics, band_statistics
 from rsmeta.longtail.metrics import Metrics, compute_metrics
 from rsmeta.models.classifier import BuiltModel, ChipClassifier, build_classifier
+from rsmeta.models.contribution import contributions
 from rsmeta.models.frozen_prefix import require_frozen_prefix
-from rsmeta.peft.sites import modulated_sites
+from rsmeta.models.pruned import keep_sites
+from rsmeta.peft.sites import Site, modulated_sites
 from rsmeta.recipe import Recipe
 from rsmeta.report.run_report import write_report
 from rsmeta.runs import (
@@ -25,6 +30,7 @@ from rsmeta.runs import (
     current_versions,
     final_path,
     new_run,
+    write_history,
     write_json,
     write_model,
     write_modulators,
@@ -32,8 +38,9 @@ from rsmeta.runs import (
     write_recipe,
     write_results,
 )
-from rsmeta.train.module import FinetuningModule
+from rsmeta.train.module import EpochRecord, FinetuningModule
 from rsmeta.train.progress import TrainingProgress
+from rsmeta.train.pruning import PruneWhileTraining
 from rsmeta.train.trainer import build_trainer, quiet_lightning, seed_everything
 
 _LOGGER = logging.getLogger(__name__)
@@ -53,12 +60,20 @@ class FinishedRun:
 
 
 @dataclass(frozen=True)
-class _Training:
-    """What training leaves behind."""
+class Evaluation:
+    """What was found about a trained model.
 
-    module: FinetuningModule
+    Attributes:
+        metrics: Results on the test chips.
+        contributions: Of each site, see `rsmeta.models.contribution`; measured on training chips.
+        trained_parameters: Number of trained parameters: adapters, head and modulators.
+        seconds: Time that the test took.
+    """
+
     metrics: Metrics
-    seconds: dict[str, float]
+    contributions: dict[Site, float]
+    trained_parameters: int
+    seconds: float
 
 
 def finetune(recipe: Recipe, console: Console | None = None) -> FinishedRun:
@@ -80,12 +95,18 @@ def finetune(recipe: Recipe, console: Console | None = None) -> FinishedRun:
         seed_everything(recipe.seed)
         built = build_classifier(recipe, data.bands, len(data.classes), statistics)
         built.classifier.store_frozen_low()
-        write_plan(draft, built.plan)
         if console is not None:
             console.print(built.plan_table())
-        training = _train(recipe, data, statistics, built, console)
-        _write(draft, recipe, data, statistics, built, training)
-    return FinishedRun(final_path(draft), training.metrics)
+        started = time.perf_counter()
+        history = _train(recipe, data, statistics, built, console)
+        seconds = {"training_seconds": round(time.perf_counter() - started, 2)}
+        bank = built.classifier.modulators
+        if bank is not None and bank.left != bank.sites:
+            built = keep_sites(recipe, data.bands, statistics, built.classifier, bank.left)
+        found = evaluate(recipe, data, statistics, built.classifier)
+        write_history(draft, history)
+        write_run(draft, recipe, data, statistics, built, found, seconds)
+    return FinishedRun(final_path(draft), found.metrics)
 
 
 def _train(
@@ -94,24 +115,19 @@ def _train(
     statistics: BandStatistics,
     built: BuiltModel,
     console: Console | None,
-) -> _Training:
+) -> list[EpochRecord]:
     datamodule = ChipDataModule(recipe, data, statistics)
     _tell_shared_classes(datamodule, data)
     module = FinetuningModule(recipe, built.classifier, data.train_counts, datamodule)
-    trainer = build_trainer(recipe, [] if console is None else [TrainingProgress(console)])
-    started = time.perf_counter()
+    callbacks: list[L.Callback] = [] if console is None else [TrainingProgress(console)]
+    if recipe.pruning is not None:
+        callbacks.append(PruneWhileTraining(recipe.pruning, len(modulated_sites(built.plan))))
+    trainer = build_trainer(recipe, callbacks)
     if recipe.compute.cache_features:
         _cache_features(datamodule, built.classifier, trainer.strategy.root_device)
     with quiet_lightning():
         trainer.fit(module, datamodule)
-        trained = time.perf_counter()
-        trainer.test(module, datamodule, verbose=False)
-    seconds = {
-        "training_seconds": round(trained - started, 2),
-        "test_seconds": round(time.perf_counter() - trained, 2),
-    }
-    metrics = compute_metrics(module.confusion, data.classes, data.train_counts, recipe.long_tail)
-    return _Training(module, metrics, seconds)
+    return module.history
 
 
 def _tell_shared_classes(datamodule: ChipDataModule, data: LabelledData) -> None:
@@ -135,15 +151,57 @@ def _cache_features(
     classifier.train()
 
 
-def _write(
+def evaluate(
+    recipe: Recipe, data: LabelledData, statistics: BandStatistics, classifier: ChipClassifier
+) -> Evaluation:
+    """Classify the test chips, and measure the contributions of the sites on training chips.
+
+    Args:
+        recipe: The classifier's recipe.
+        data: Its chips.
+        statistics: Statistics that normalise the bands.
+        classifier: The trained classifier.
+
+    Raises:
+        DataError: A chip is missing or unreadable.
+    """
+    datamodule = ChipDataModule(recipe, data, statistics)
+    module = FinetuningModule(recipe, classifier, data.train_counts, datamodule)
+    started = time.perf_counter()
+    with quiet_lightning():
+        build_trainer(recipe, []).test(module, datamodule, verbose=False)
+    seconds = round(time.perf_counter() - started, 2)
+    return Evaluation(
+        compute_metrics(module.confusion, data.classes, data.train_counts, recipe.long_tail),
+        contributions(classifier, datamodule.balanced_batches()),
+        sum(tensor.numel() for tensor in classifier.trained_state().values()),
+        seconds,
+    )
+
+
+def write_run(
     folder: Path,
     recipe: Recipe,
     data: LabelledData,
     statistics: BandStatistics,
     built: BuiltModel,
-    training: _Training,
+    evaluation: Evaluation,
+    seconds: Mapping[str, float],
 ) -> None:
-    classifier = built.classifier
+    """Write all files of a run folder that holds its history already.
+
+    Args:
+        folder: A folder of `new_run`.
+        recipe: The model's recipe.
+        data: Its chips.
+        statistics: Statistics that normalise the bands.
+        built: The trained model.
+        evaluation: Its results.
+        seconds: Times for `resources.json`, besides that of the test.
+
+    Raises:
+        RunError: The history is missing, or a file cannot be written.
+    """
     card = ModelCard(
         classes=data.classes,
         bands=tuple(band.name for band in data.bands),
@@ -155,17 +213,19 @@ def _write(
         versions=current_versions(),
     )
     write_recipe(folder, recipe)
-    write_model(folder, classifier, card)
+    write_plan(folder, built.plan)
+    write_model(folder, built.classifier, card)
     facts = {
         "method": recipe.peft.method,
-        "trainable_parameters": sum(t.numel() for t in classifier.trained_state().values()),
+        "trainable_parameters": evaluation.trained_parameters,
         "backbone_parameters": built.backbone_parameters,
         "train_chips": len(data.train),
         "test_chips": len(data.test),
     }
-    write_results(folder, training.metrics, training.module.history, facts)
-    write_modulators(folder, built.plan, classifier)
-    resources = training.seconds | {"peak_memory_megabytes": _peak_memory(), **card.versions}
+    write_results(folder, evaluation.metrics, facts)
+    write_modulators(folder, built.plan, built.classifier, evaluation.contributions)
+    resources: dict[str, Any] = {**seconds, "test_seconds": evaluation.seconds}
+    resources |= {"peak_memory_megabytes": _peak_memory(), **card.versions}
     write_json(folder / "resources.json", resources)
     write_report(folder)
 

@@ -35,7 +35,7 @@ from rsmeta.recipe_reading import read_recipe
 from rsmeta.train.module import EpochRecord
 
 LATEST = "latest"
-RECIPE, MODEL = "recipe.yaml", "model.safetensors"
+RECIPE, MODEL, HISTORY = "recipe.yaml", "model.safetensors", "history.csv"
 
 
 @dataclass(frozen=True)
@@ -164,15 +164,12 @@ def _absolute(value: Any) -> Any:
     return str(value) if isinstance(value, str) else value
 
 
-def write_results(
-    folder: Path, metrics: Metrics, history: Sequence[EpochRecord], trained: Mapping[str, Any]
-) -> None:
-    """Write `metrics.json`, `per_class.csv`, `confusion.csv` and `history.csv`.
+def write_results(folder: Path, metrics: Metrics, trained: Mapping[str, Any]) -> None:
+    """Write `metrics.json`, `per_class.csv` and `confusion.csv`.
 
     Args:
         folder: Run folder.
         metrics: Test results.
-        history: One record an epoch.
         trained: Further entries of `metrics.json`.
     """
     groups: dict[str, list[str]] = {}
@@ -187,11 +184,27 @@ def write_results(
     confusion = pd.DataFrame(metrics.confusion, columns=names)
     confusion.insert(0, "true class", names)
     _write_table(folder / "confusion.csv", confusion)
-    _write_table(folder / "history.csv", pd.DataFrame([asdict(record) for record in history]))
 
 
-def write_modulators(folder: Path, plan: Sequence[PlannedSite], classifier: ChipClassifier) -> None:
-    """Write `modulators.csv`: each site of the plan with its gamma; no rows where none has one."""
+def write_history(folder: Path, history: Sequence[EpochRecord]) -> None:
+    """Write `history.csv`, one row an epoch."""
+    _write_table(folder / HISTORY, pd.DataFrame([asdict(record) for record in history]))
+
+
+def write_modulators(
+    folder: Path,
+    plan: Sequence[PlannedSite],
+    classifier: ChipClassifier,
+    contributions: Mapping[Site, float],
+) -> None:
+    """Write `modulators.csv`: each site of the plan with its gamma; no rows where none has one.
+
+    Args:
+        folder: Run folder.
+        plan: What was put where.
+        classifier: The trained model.
+        contributions: Of each site, see `rsmeta.models.contribution`.
+    """
     bank = classifier.modulators
     gamma = {} if bank is None else bank.values()
     rows = [
@@ -202,11 +215,12 @@ def write_modulators(folder: Path, plan: Sequence[PlannedSite], classifier: Chip
             "rank": line.rank,
             "parameters": line.parameters,
             "gamma": gamma[line.site],
+            "contribution": contributions[line.site],
         }
         for line in plan
         if isinstance(line.site, Site)
     ]
-    columns = ["block", "position", "method", "rank", "parameters", "gamma"]
+    columns = ["block", "position", "method", "rank", "parameters", "gamma", "contribution"]
     _write_table(folder / "modulators.csv", pd.DataFrame(rows, columns=columns))
 
 

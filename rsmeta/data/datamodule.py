@@ -18,6 +18,8 @@ from rsmeta.data.transforms import build_geometry
 from rsmeta.recipe import GeometryName, Recipe
 
 _ORDER_STREAM, _GEOMETRY_STREAM = 4, 5
+_BATCH_SIZE = 64  # where no gradient is taken
+_CHIPS_A_CLASS = 4  # of `balanced_batches`: hundreds of tokens a class
 
 
 class Batch(TypedDict):
@@ -214,5 +216,14 @@ class ChipDataModule(L.LightningDataModule):
             for part in np.split(drawn, outer.batches)
         ]
 
+    def balanced_batches(self) -> Iterator[Batch]:
+        """Training chips of all classes alike, without augmentation; always the same ones."""
+        everything = np.arange(len(self._labels))
+        size = _CHIPS_A_CLASS * len(np.unique(self._labels))
+        drawn = class_balanced_draw(self._labels, everything, size, (self._recipe.seed,))
+        for start in range(0, size, _BATCH_SIZE):
+            part = drawn[start : start + _BATCH_SIZE]
+            yield collate([self._plain_train[int(index)] for index in part])
+
     def _in_order(self, dataset: _TrainingSet) -> DataLoader[tuple[Tensor, int]]:
-        return DataLoader(dataset, batch_size=64, shuffle=False, collate_fn=collate)
+        return DataLoader(dataset, batch_size=_BATCH_SIZE, shuffle=False, collate_fn=collate)

@@ -21,11 +21,15 @@ class Bottleneck(nn.Module):
         rank: Features inside.
         site: Whose modulator scales the output.
         bank: Where the modulators live; not owned, so that they are stored once.
+
+    Attributes:
+        site: Likewise.
     """
 
     def __init__(self, width: int, rank: int, site: Site, bank: ModulatorBank) -> None:
         super().__init__()
         self._bank = (bank,)
+        self.site = site
         self._entry = int(bank.sites.index(site))
         self.norm = nn.LayerNorm(width)
         self.down = nn.Linear(width, rank)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from rsmeta.peft.low_rank import adapted_linear
 from rsmeta.peft.modulators import ModulatorBank
+from rsmeta.peft.norms import norm_sum, relative_norm
 from rsmeta.peft.sites import PlannedSite, Site, block_layer, select_blocks
 from rsmeta.recipe import Lora, Position
 
@@ -90,6 +91,26 @@ class LoRALinear(nn.Module):
     def update(self) -> Tensor:
         """The weight update gamma * scale * B A, of the shape of the base weight."""
         return self.fused_up() @ self.down
+
+    def relative_updates(self) -> dict[Site, float]:
+        """Of each site, ||gamma * scale * B A|| / ||W||, W the rows of the base that it adapts."""
+        rows = self.up.shape[1]
+        parts = zip(
+            self.sites, self.update().split(rows), self.base.weight.split(rows), strict=True
+        )
+        return {
+            site: relative_norm(norm_sum(update.flatten()), norm_sum(weight.flatten()))
+            for site, update, weight in parts
+            if site is not None
+        }
+
+    def take_sites(self, source: "LoRALinear") -> None:
+        """Copy the tensors of this layer's sites from a layer that adapts these and others."""
+        held = [site for site in source.sites if site is not None]
+        places = [held.index(site) for site in self.sites if site is not None]
+        rank = self.up.shape[-1]
+        self.up.copy_(source.up[places])
+        self.down.copy_(source.down.unflatten(0, (-1, rank))[places].flatten(0, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""

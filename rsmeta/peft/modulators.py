@@ -1,7 +1,7 @@
 """The modulators: one positive, differentiable scale per site (MetaPEFT, arXiv 2603.01759)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,12 @@ class ModulatorBank(nn.Module):
         sites: The sites, in the order of the entries.
         start: Value of every gamma at the start, > 0.
         learned: Whether rho takes part in the outer loop.
+
+    Attributes:
+        kept: (sites,), bool, which sites pruning has left; not stored with the model.
     """
+
+    kept: Tensor
 
     def __init__(self, sites: Sequence[Site], start: float, learned: bool) -> None:
         super().__init__()
@@ -27,14 +32,35 @@ class ModulatorBank(nn.Module):
         self._index = {site: index for index, site in enumerate(self.sites)}
         rho = torch.full((len(self.sites),), inverse_softplus(start))
         self.rho = nn.Parameter(rho, requires_grad=learned)
+        self.register_buffer(
+            "kept", torch.ones(len(self.sites), dtype=torch.bool), persistent=False
+        )
+        self._all_kept = True
 
     def index(self, sites: Sequence[Site]) -> Tensor:
         """Entries of some sites, int64."""
         return torch.tensor([self._index[site] for site in sites], dtype=torch.int64)
 
     def gamma(self) -> Tensor:
-        """All modulators, (sites,), float32 whatever the precision of training."""
-        return F.softplus(self.rho)
+        """All modulators, (sites,), float32 whatever the precision of training; 0 if dropped."""
+        gamma = F.softplus(self.rho)
+        return gamma if self._all_kept else gamma * self.kept
+
+    @property
+    def left(self) -> tuple[Site, ...]:
+        """The sites that have not been dropped, in order."""
+        kept = self.kept.tolist()
+        return tuple(site for site, stays in zip(self.sites, kept, strict=True) if stays)
+
+    def keep_only(self, sites: Collection[Site]) -> None:
+        """Drop all other sites: their gamma is 0 from now on, and no gradient reaches them."""
+        stays = torch.tensor([site in sites for site in self.sites], device=self.kept.device)
+        self.kept &= stays
+        self._all_kept = bool(self.kept.all())
+
+    def take_sites(self, source: "ModulatorBank") -> None:
+        """Copy the rho of this bank's sites from a bank that has these and others."""
+        self.rho.copy_(source.rho[source.index(self.sites)])
 
     def values(self) -> dict[Site, float]:
         """The modulator of each site as a number."""

@@ -36,6 +36,7 @@ from rsmeta.recipe.peft import (
     Lora,
     Peft,
     Position,
+    Pruning,
     ScaleShift,
     Scratch,
     VptDeep,
@@ -92,6 +93,7 @@ __all__ = [
     "Peft",
     "Position",
     "Precision",
+    "Pruning",
     "Recipe",
     "ScaleShift",
     "Scratch",
@@ -128,6 +130,21 @@ class Recipe(Section):
                 "augmentation.geometry to none, or cache_features to false"
             )
         return self
+
+    @model_validator(mode="after")
+    def _pruning_happens(self) -> "Recipe":
+        pruning, epochs = self.pruning, self.inner.epochs
+        if pruning is not None and pruning.events(epochs) == 0:
+            raise ValueError(
+                f"peft.pruning.every {pruning.every} leaves no pruning event before the end of "
+                f"inner.epochs {epochs}; make it smaller than the number of epochs"
+            )
+        return self
+
+    @property
+    def pruning(self) -> Pruning | None:
+        """How sites are dropped while training; None where they are not."""
+        return self.peft.pruning if isinstance(self.peft, AdditiveMethod) else None
 
     @property
     def learns_modulators(self) -> bool:

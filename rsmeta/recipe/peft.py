@@ -52,6 +52,22 @@ class _InBlocks(Section):
         return blocks
 
 
+class Pruning(Section):
+    """Dropping of sites while training, those whose updates contribute least.
+
+    The number of sites falls geometrically from event to event; there is none after the last epoch.
+    """
+
+    every: int = Field(default=2, ge=1, description="Epochs between two pruning events.")
+    keep: float = Field(
+        default=0.5, gt=0, le=1, description="Share of the sites that the last event leaves."
+    )
+
+    def events(self, epochs: int) -> int:
+        """Number of pruning events in a training of so many epochs."""
+        return (epochs - 1) // self.every
+
+
 class AdditiveMethod(_InBlocks):
     """Methods that add gamma * adapter(x) at sites: one modulator per block and position."""
 
@@ -59,6 +75,9 @@ class AdditiveMethod(_InBlocks):
         default="learned", description="learned: MetaPEFT, by the outer loop; fixed: plain PEFT."
     )
     gamma: float = Field(default=1.0, gt=0, description="Value of all modulators at the start.")
+    pruning: Pruning | None = Field(
+        default=None, description="Drop sites while training; default: keep all."
+    )
 
 
 class Lora(AdditiveMethod):

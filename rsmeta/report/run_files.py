@@ -128,7 +128,9 @@ def _read_modulators(path: Path) -> pd.DataFrame:
     table = _read_table(path, ("position", "method"), whole | {"gamma": True})
     if (table["block"] < 0).any():
         raise _damaged(path, f"block {table['block'].min():.0f} is negative")
-    return table
+    if "contribution" not in table.columns:  # in runs of older versions
+        return table.assign(contribution=np.nan)
+    return _to_numbers(path, table, {"contribution": True})
 
 
 def _read_history(path: Path) -> pd.DataFrame:

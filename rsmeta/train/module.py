@@ -23,6 +23,8 @@ from rsmeta.meta.outer_loop import OuterRecord, OuterStep
 from rsmeta.meta.problem import BilevelProblem, Tensors
 from rsmeta.meta.recorder import TrajectoryRecorder
 from rsmeta.models.classifier import ChipClassifier
+from rsmeta.models.contribution import contributions
+from rsmeta.peft.pruning import largest
 from rsmeta.recipe import Recipe
 
 
@@ -38,7 +40,8 @@ class EpochRecord:
         hypergradient_cosine: Mean cosine between successive hypergradients; NaN likewise.
         skipped_outer_steps: Outer steps that the guard skipped.
         head_accuracy, tail_accuracy: Of the training batches; NaN where a group is empty.
-        gamma_mean, gamma_min, gamma_max: Over all modulators; NaN where there are none.
+        gamma_mean, gamma_min, gamma_max: Over the modulators left; NaN where there are none.
+        sites: Number of sites with a modulator that pruning has left at the epoch's end.
     """
 
     epoch: int
@@ -52,6 +55,7 @@ class EpochRecord:
     gamma_mean: float
     gamma_min: float
     gamma_max: float
+    sites: int
 
 
 class _EpochSums:
@@ -191,6 +195,18 @@ class FinetuningModule(L.LightningModule):
         with torch.random.fork_rng(devices):
             self._sums.outer.append(step(self._problem, self._recorder.finish(), moved))
 
+    def prune(self, count: int) -> None:
+        """Drop all sites but `count`: those that contribute least."""
+        bank = self.classifier.modulators
+        assert bank is not None
+        found = contributions(
+            self.classifier, self._datamodule.balanced_batches(), self._from_tokens
+        )
+        bank.keep_only(largest(found, count))
+        if self._recorder is not None:
+            # Steps from before cannot be taken again: they saw the dropped sites.
+            self._recorder.finish()
+
     def _logits(self, parameters: Tensors, rho: Tensor, batch: Batch) -> Tensor:
         """Logits at given inner parameters and rho, instead of the module's own."""
         values = dict(zip(self.classifier.inner_names(), parameters, strict=True))
@@ -234,7 +250,9 @@ class FinetuningModule(L.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Write down the epoch."""
         bank, sums = self.classifier.modulators, self._sums
-        gamma = np.array([np.nan]) if bank is None else bank.gamma().detach().cpu().numpy()
+        gamma = (
+            np.array([np.nan]) if bank is None else bank.gamma()[bank.kept].detach().cpu().numpy()
+        )
         cosines = [record.cosine for record in sums.outer if record.cosine is not None]
         self.history.append(
             EpochRecord(
@@ -249,6 +267,7 @@ class FinetuningModule(L.LightningModule):
                 gamma_mean=float(gamma.mean()),
                 gamma_min=float(gamma.min()),
                 gamma_max=float(gamma.max()),
+                sites=0 if bank is None else len(bank.left),
             )
         )
 

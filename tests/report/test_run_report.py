@@ -94,6 +94,16 @@ def test_report_shows_the_numbers(make_run):
     assert "<td>312.5</td>" in html
 
 
+def test_report_shows_contributions_and_a_dash_in_runs_without(make_run):
+    modulators = modulator_table([5], ("q",))
+    with_one = make_run(modulators=modulators.assign(contribution=0.04567), at="with")
+    assert ">0.0457</td></tr>" in without_images(page_of(with_one))
+    assert ">–</td></tr>" in without_images(page_of(make_run(modulators=modulators, at="without")))
+    damaged = make_run(modulators=modulators.assign(contribution="much"), at="damaged")
+    with pytest.raises(RunError, match=r"modulators\.csv' is damaged: column 'contribution'"):
+        write_report(damaged)
+
+
 def test_an_empty_group_has_a_dash(make_run):
     html = page_of(make_run(names=("only",)))
     assert html.count("<dd>–</dd>") == 2  # medium and tail
