@@ -1,6 +1,6 @@
 import pytest
 import torch
-from test_bottlenecks import bottleneck
+from tiny_vits import bottleneck
 from tiny_classifiers import tiny_classifier
 from tiny_vits import ADDITIVE, CONFIGS, images, plain_vit, randomise, vit
 
