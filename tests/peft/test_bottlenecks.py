@@ -1,18 +1,10 @@
 import pytest
 import torch
-from tiny_vits import images, plain_vit, randomise, vit
+from tiny_vits import bottleneck, images, plain_vit, randomise, vit
 
 from rsmeta.peft.methods import adapt
 from rsmeta.peft.sites import Site
 from rsmeta.recipe import Adapter, AdaptFormer, BranchPosition
-
-
-def bottleneck(module, gamma, x):
-    """The formula, gamma * Up(ReLU(Down(LN(x)))), with the tensors of a module."""
-    mean, variance = x.mean(-1, keepdim=True), x.var(-1, correction=0, keepdim=True)
-    x = (x - mean) / (variance + 1e-5).sqrt() * module.norm.weight + module.norm.bias
-    hidden = (x @ module.down.weight.T + module.down.bias).clamp(min=0)
-    return gamma * (hidden @ module.up.weight.T + module.up.bias)
 
 
 def adapted(config, **settings):
