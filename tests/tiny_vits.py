@@ -108,7 +108,7 @@ def registered_vit(name, device="cpu"):
 
 
 def bottleneck(module, gamma, x):
-    """What Adapter and AdaptFormer compute, written out, gamma * Up(ReLU(Down(LN(x)))), with the tensors of a module."""
+    """What Adapter and AdaptFormer compute, gamma * Up(ReLU(Down(LN(x)))), written out."""
     mean, variance = x.mean(-1, keepdim=True), x.var(-1, correction=0, keepdim=True)
     x = (x - mean) / (variance + 1e-5).sqrt() * module.norm.weight + module.norm.bias
     hidden = (x @ module.down.weight.T + module.down.bias).clamp(min=0)

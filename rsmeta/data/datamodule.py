@@ -166,8 +166,10 @@ class ChipDataModule(L.LightningDataModule):
         self._plain_train: _TrainingSet = ChipDataset(data.train, statistics, size, "none", seed)
         self._test = ChipDataset(data.test, statistics, size, "none", seed)
         self._labels = data.train.labels
+        outer = recipe.outer
+        fraction = outer.fraction if outer.held_out else None
         self.splitter = (
-            OuterSplitter(self._labels, recipe.outer.fraction, recipe.outer.resample, seed)
+            OuterSplitter(self._labels, fraction, outer.resample, seed)
             if recipe.learns_modulators
             else None
         )

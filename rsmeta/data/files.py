@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from rsmeta.data.chips import ChipFiles, LabelledData, encode_labels
+from rsmeta.data.chips import ChipFiles, ChipSet, LabelledData, encode_labels
+from rsmeta.data.long_tail_draw import ChipSubset, draw_long_tail
 from rsmeta.errors import DataError
 from rsmeta.recipe import FolderData, TableData
 
@@ -21,15 +22,19 @@ class _Listing:
     names: list[str]
 
 
-def load_folder(config: FolderData) -> LabelledData:
+def load_folder(config: FolderData, seed: int) -> LabelledData:
     """Chips in ROOT/SPLIT/CLASS/*, any raster format, sorted by name.
+
+    Args:
+        config: The recipe's section.
+        seed: Seed of the long tail, where one is drawn.
 
     Raises:
         DataError: A folder is missing or empty, or a test class has no training chips.
     """
     train = _list_folder(config.root / config.train_split)
     test = _list_folder(config.root / config.test_split)
-    return _assemble(config, train, test)
+    return _assemble(config, train, test, seed)
 
 
 def _list_folder(folder: Path) -> _Listing:
@@ -41,8 +46,12 @@ def _list_folder(folder: Path) -> _Listing:
     return _Listing(paths, [path.parent.name for path in paths])
 
 
-def load_table(config: TableData) -> LabelledData:
+def load_table(config: TableData, seed: int) -> LabelledData:
     """Chips listed in a table; paths in it are relative to its folder.
+
+    Args:
+        config: The recipe's section.
+        seed: Seed of the long tail, where one is drawn.
 
     Raises:
         DataError: The table or a column is missing, or a split is empty.
@@ -65,7 +74,7 @@ def load_table(config: TableData) -> LabelledData:
         in_train &= _flag(table[config.train_flag], config)
     train = _list_table(config, table[in_train], config.train_split)
     test = _list_table(config, table[split == config.test_split], config.test_split)
-    return _assemble(config, train, test)
+    return _assemble(config, train, test, seed)
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -103,7 +112,9 @@ def _list_table(config: TableData, rows: pd.DataFrame, split: str) -> _Listing:
     return _Listing(paths, [str(name) for name in rows[config.label_column]])
 
 
-def _assemble(config: FolderData | TableData, train: _Listing, test: _Listing) -> LabelledData:
+def _assemble(
+    config: FolderData | TableData, train: _Listing, test: _Listing, seed: int
+) -> LabelledData:
     classes = tuple(config.classes or sorted(set(train.names)))
     bands = config.selected_bands
     sets = [
@@ -115,7 +126,12 @@ def _assemble(config: FolderData | TableData, train: _Listing, test: _Listing) -
         )
         for listing in (train, test)
     ]
-    data = LabelledData(sets[0], sets[1], classes, bands)
+    train_set: ChipSet = sets[0]
+    if config.imbalance is not None:
+        labels = train_set.labels
+        drawn = draw_long_tail(labels, config.imbalance, config.largest_class, seed)
+        train_set = ChipSubset(train_set, drawn)
+    data = LabelledData(train_set, sets[1], classes, bands)
     _check_classes(data.train_counts.tolist(), classes)
     return data
 

@@ -31,18 +31,22 @@ class OuterSplitter:
 
     Attributes:
         labels: (chips,), class of each training chip.
-        fraction: Share of each class that goes to the outer part, in (0, 1).
+        fraction: Share of each class that goes to the outer part, in (0, 1); None for no split:
+            all chips are in both parts.
         resample: Draw afresh each `epoch`, or `never`.
         seed: Seed of the draws.
     """
 
     labels: NDArray[np.int64]
-    fraction: float
+    fraction: float | None
     resample: Literal["epoch", "never"]
     seed: int
 
     def split(self, epoch: int) -> OuterSplit:
         """The split of an epoch: every class of three or more chips has chips in both parts."""
+        if self.fraction is None:
+            everything = np.arange(len(self.labels))
+            return OuterSplit(everything, everything)
         draw = epoch if self.resample == "epoch" else 0
         generator = np.random.default_rng([self.seed, _SPLIT_STREAM, draw])
         inner: list[NDArray[np.int64]] = []
@@ -59,8 +63,10 @@ class OuterSplitter:
         return OuterSplit(np.sort(np.concatenate(inner)), np.sort(np.concatenate(outer)))
 
     def shared_classes(self) -> list[int]:
-        """Classes too small to be split: their chips are in both parts."""
+        """Classes too small for the split that is made: their chips are in both parts."""
         labels, counts = np.unique(self.labels, return_counts=True)
+        if self.fraction is None:
+            return []
         return [int(label) for label in labels[counts < SMALLEST_SPLIT_CLASS]]
 
 

@@ -11,8 +11,8 @@ from rsmeta.recipe import FolderData, Recipe, SimulatorData, TableData
 
 SOURCES: dict[type[Any], Callable[[Any, int], LabelledData]] = {
     SimulatorData: load_simulated,
-    FolderData: lambda config, seed: load_folder(config),
-    TableData: lambda config, seed: load_table(config),
+    FolderData: load_folder,
+    TableData: load_table,
 }
 
 

@@ -11,6 +11,7 @@ from rsmeta.peft.adapter import attach_adapter, plan_adapter
 from rsmeta.peft.adaptformer import attach_adaptformer, plan_adaptformer
 from rsmeta.peft.bitfit import attach_bitfit, plan_bitfit
 from rsmeta.peft.full import attach_full, attach_scratch, plan_full, plan_scratch
+from rsmeta.peft.gamma_table import start_values
 from rsmeta.peft.layer_norm import attach_layer_norm, plan_layer_norm
 from rsmeta.peft.lora import attach_lora, plan_lora
 from rsmeta.peft.modulators import ModulatorBank
@@ -111,6 +112,7 @@ def adapt(
         return None
     assert isinstance(config, AdditiveMethod)
     sites = modulated_sites(plan(config, model, kept))
-    bank = ModulatorBank(sites, config.gamma, learned=config.modulators == "learned")
+    learned = config.modulators == "learned"
+    bank = ModulatorBank(sites, start_values(config.gamma, sites), learned, config.sharing)
     method.attach(config, model, bank)
     return bank

@@ -1,37 +1,61 @@
 """The modulators: one positive, differentiable scale per site (MetaPEFT, arXiv 2603.01759)."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rsmeta.peft.sites import Site
+from rsmeta.recipe import Sharing
+
+_SHARED: dict[Sharing, Callable[[Site], Hashable]] = {
+    "none": lambda site: site,
+    "block": lambda site: site.block,
+    "position": lambda site: site.position,
+    "all": lambda site: None,
+}
+"""What sites have in common that share a modulator."""
 
 
 class ModulatorBank(nn.Module):
-    """Holds gamma = softplus(rho), one scalar for each site.
+    """Holds gamma = softplus(rho), one scalar for each site, or for sites that share it.
 
     The same gamma scales an adapter in training, in the saved model and in prediction.
 
     Args:
         sites: The sites, in the order of the entries.
-        start: Value of every gamma at the start, > 0.
+        start: Gamma of each site at the start, > 0; sites that share a modulator start at the mean.
         learned: Whether rho takes part in the outer loop.
+        sharing: Which sites share a modulator.
 
     Attributes:
+        rho: (modulators,), as many as there are sites where none share.
         kept: (sites,), bool, which sites pruning has left; not stored with the model.
     """
 
     kept: Tensor
+    _entry: Tensor
 
-    def __init__(self, sites: Sequence[Site], start: float, learned: bool) -> None:
+    def __init__(
+        self,
+        sites: Sequence[Site],
+        start: Sequence[float],
+        learned: bool,
+        sharing: Sharing = "none",
+    ) -> None:
         super().__init__()
         self.sites = tuple(sites)
         self._index = {site: index for index, site in enumerate(self.sites)}
-        rho = torch.full((len(self.sites),), inverse_softplus(start))
-        self.rho = nn.Parameter(rho, requires_grad=learned)
+        members: dict[Hashable, list[float]] = {}
+        for site, value in zip(self.sites, start, strict=True):
+            members.setdefault(_SHARED[sharing](site), []).append(value)
+        self._shared = list(members)
+        self._sharing = sharing
+        rho = [inverse_softplus(sum(values) / len(values)) for values in members.values()]
+        self.rho = nn.Parameter(torch.tensor(rho), requires_grad=learned)
+        self.register_buffer("_entry", self._entries(self.sites), persistent=False)
         self.register_buffer(
             "kept", torch.ones(len(self.sites), dtype=torch.bool), persistent=False
         )
@@ -44,6 +68,8 @@ class ModulatorBank(nn.Module):
     def gamma(self) -> Tensor:
         """All modulators, (sites,), float32 whatever the precision of training; 0 if dropped."""
         gamma = F.softplus(self.rho)
+        if self._sharing != "none":
+            gamma = gamma[self._entry]
         return gamma if self._all_kept else gamma * self.kept
 
     @property
@@ -60,7 +86,13 @@ class ModulatorBank(nn.Module):
 
     def take_sites(self, source: "ModulatorBank") -> None:
         """Copy the rho of this bank's sites from a bank that has these and others."""
-        self.rho.copy_(source.rho[source.index(self.sites)])
+        places = [source._shared.index(shared) for shared in self._shared]
+        self.rho.copy_(source.rho[places])
+
+    def _entries(self, sites: Sequence[Site]) -> Tensor:
+        """Where the modulator of each site is in rho, int64."""
+        places = {shared: place for place, shared in enumerate(self._shared)}
+        return torch.tensor([places[_SHARED[self._sharing](s)] for s in sites], dtype=torch.int64)
 
     def values(self) -> dict[Site, float]:
         """The modulator of each site as a number."""

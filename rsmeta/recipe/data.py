@@ -40,6 +40,17 @@ class _ChipFiles(Section):
     classes: list[str] | None = Field(
         default=None, description="Class names in order; default: those of the training labels."
     )
+    imbalance: float | None = Field(
+        default=None,
+        ge=1,
+        description="Draw an exponential long tail from the training chips: largest class count "
+        "over smallest; the seed draws which classes are frequent. Default: all chips.",
+    )
+    largest_class: int | None = Field(
+        default=None,
+        ge=1,
+        description="With imbalance: chips of the most frequent class; default: as many as can be.",
+    )
 
     @model_validator(mode="after")
     def _bands_exist(self) -> "_ChipFiles":
@@ -47,6 +58,12 @@ class _ChipFiles(Section):
             self.selected_bands  # noqa: B018
         except BandError as error:
             raise ValueError(str(error)) from error
+        return self
+
+    @model_validator(mode="after")
+    def _largest_needs_imbalance(self) -> "_ChipFiles":
+        if self.largest_class is not None and self.imbalance is None:
+            raise ValueError("largest_class has no effect without imbalance; set both or neither")
         return self
 
     @property

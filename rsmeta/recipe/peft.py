@@ -2,6 +2,7 @@
 
 import re
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator
@@ -68,13 +69,34 @@ class Pruning(Section):
         return (epochs - 1) // self.every
 
 
+class GammaTable(Section):
+    """Modulators that another run has learned, e.g. to train with them fixed."""
+
+    file: Path = Field(description="modulators.csv of the other run.")
+    pattern: Literal["learned", "mean", "shuffled"] = Field(
+        default="learned",
+        description="learned: each where it was; mean: their mean everywhere; shuffled: the same "
+        "values at other sites, which tells whether the pattern matters.",
+    )
+
+
+Sharing = Literal["none", "block", "position", "all"]
+
+
 class AdditiveMethod(_InBlocks):
     """Methods that add gamma * adapter(x) at sites: one modulator per block and position."""
 
     modulators: Literal["fixed", "learned"] = Field(
         default="learned", description="learned: MetaPEFT, by the outer loop; fixed: plain PEFT."
     )
-    gamma: float = Field(default=1.0, gt=0, description="Value of all modulators at the start.")
+    gamma: Annotated[float, Field(gt=0)] | GammaTable = Field(
+        default=1.0,
+        description="Values of the modulators at the start: one for all, or those of another run.",
+    )
+    sharing: Sharing = Field(
+        default="none",
+        description="Which sites share one modulator: none; those of a block, of a position, all.",
+    )
     pruning: Pruning | None = Field(
         default=None, description="Drop sites while training; default: keep all."
     )

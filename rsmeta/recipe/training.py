@@ -84,6 +84,11 @@ class OuterLoop(Section):
     fraction: float = Field(
         default=0.2, gt=0, lt=1, description="Share of the training chips kept for validation."
     )
+    held_out: bool = Field(
+        default=True,
+        description="false: no split; the outer loop draws from the chips of the inner one, the "
+        "control that tells what the split is worth.",
+    )
     resample: Literal["epoch", "never"] = "epoch"
     balanced: bool = Field(default=True, description="Sample validation chips class-balanced.")
     batch_size: int = Field(default=32, ge=1)

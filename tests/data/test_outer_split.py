@@ -119,3 +119,10 @@ def test_a_random_draw_repeats_no_chip_before_all_came(count, size, seed):
     assert set(drawn.tolist()) <= set(pool.tolist())
     often = [Counter(drawn.tolist())[member] for member in pool.tolist()]
     assert max(often) - min(often) <= 1
+
+
+def test_without_a_split_all_chips_are_in_both_parts():
+    splitter = OuterSplitter(LABELS, None, "epoch", 0)
+    split = splitter.split(3)
+    assert split.inner.tolist() == split.outer.tolist() == list(range(len(LABELS)))
+    assert splitter.shared_classes() == []

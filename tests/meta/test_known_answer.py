@@ -25,7 +25,7 @@ class TwoPositions(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.bank = ModulatorBank([USEFUL, USELESS], 1.0, learned=True)
+        self.bank = ModulatorBank([USEFUL, USELESS], [1.0, 1.0], learned=True)
         for name, site, width in [("useful", USEFUL, SIGNALS), ("useless", USELESS, NOISE)]:
             base = nn.Linear(width, CLASSES).requires_grad_(False)
             base.weight.data.zero_()

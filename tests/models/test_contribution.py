@@ -1,8 +1,7 @@
 import pytest
 import torch
-from tiny_vits import bottleneck
 from tiny_classifiers import tiny_classifier
-from tiny_vits import ADDITIVE, CONFIGS, images, plain_vit, randomise, vit
+from tiny_vits import ADDITIVE, CONFIGS, bottleneck, images, plain_vit, randomise, vit
 
 from rsmeta.models.contribution import contributions
 from rsmeta.peft.lora import LoRALinear

@@ -43,7 +43,8 @@ def test_a_part_of_a_fused_layer_gets_exactly_its_own_update(positions):
     torch.manual_seed(0)
     base = torch.nn.Linear(WIDTH, 3 * WIDTH).double().requires_grad_(False)
     sites = [Site(0, p) if p in positions else None for p in (Position.Q, Position.K, Position.V)]
-    bank = ModulatorBank([s for s in sites if s is not None], 0.7, learned=True).double()
+    start = [0.7] * len(positions)
+    bank = ModulatorBank([s for s in sites if s is not None], start, learned=True).double()
     layer = LoRALinear(base, sites, RANK, 2.0, bank).double()
     torch.nn.init.normal_(layer.up)
     bank.rho.data = torch.randn(len(positions), dtype=torch.float64)
