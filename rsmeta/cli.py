@@ -11,7 +11,7 @@ from rich.table import Table
 
 from rsmeta import __version__
 from rsmeta.bands import SimulatedSensor
-from rsmeta.errors import PruningError, RsmetaError, SceneError
+from rsmeta.errors import PruningError, RsmetaError, SceneError, StudyError
 
 if TYPE_CHECKING:
     from rsmeta.longtail.metrics import Metrics
@@ -155,6 +155,36 @@ def prune(
     Console().print(_pruning_table(pruned))
     typer.echo(f"run:    {pruned.folder}")
     typer.echo(f"report: {pruned.folder / 'report.html'}")
+
+
+@app.command(epilog="Example: rsmeta study recipes/studies/gamma_rules.yaml --limit 4")
+def study(
+    file: Annotated[Path, typer.Argument(metavar="STUDY", help="Study in YAML.")],
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("studies"),
+    limit: Annotated[
+        int | None, typer.Option(min=0, help="Run at most so many cells; 0: only the tables.")
+    ] = None,
+) -> None:
+    """Run a recipe's variants over several seeds, resuming, and compare them with error bars."""
+    from rsmeta.recipe_reading import read_recipe
+    from rsmeta.study.cells import cells_of
+    from rsmeta.study.config import Study
+    from rsmeta.study.markdown import study_tables
+    from rsmeta.study.run import run_cells
+    from rsmeta.study.table import StudyTable
+
+    config = read_recipe(Study, file)
+    cells = cells_of(config, file.parent)
+    table = StudyTable(results, config.name)
+    for cell in run_cells(cells, table, limit):
+        done = sum(map(table.done, cells))
+        typer.echo(f"{done} of {len(cells)} cells: {cell}", err=True)
+    found = table.of(cells)
+    if found.empty:
+        raise StudyError(f"no cell of study '{config.name}' has been run yet; raise --limit")
+    text = study_tables(config, found)
+    (results / f"{config.name}.md").write_text(text, encoding="utf-8")
+    typer.echo(text)
 
 
 @app.command(epilog="Example: rsmeta simulate --sensor sar --size 2048 --seed 0 scene.tif")

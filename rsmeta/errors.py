@@ -41,6 +41,10 @@ class PruningError(RsmetaError):
     """Sites cannot be pruned as asked."""
 
 
+class StudyError(RsmetaError):
+    """A study cannot be run, or its results cannot be read or written."""
+
+
 class SceneError(RsmetaError):
     """A scene cannot be read, or does not fit the run that is to classify it."""
 

@@ -30,7 +30,17 @@ def read_recipe(model: type[Model], path: Path, overrides: Sequence[str] = ()) -
     Raises:
         RecipeError: The file cannot be read or the recipe is not valid; one problem a line.
     """
-    return validate(model, override(model, expand(_parse(path)), overrides))
+    return validate(model, override(model, read_values(path), overrides))
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Read a recipe's plain values, with environment variables replaced, unchecked.
+
+    Raises:
+        RecipeError: The file cannot be read or a variable is not set.
+    """
+    values: dict[str, Any] = expand(_parse(path))
+    return values
 
 
 def validate(model: type[Model], values: Mapping[str, Any]) -> Model:
@@ -106,6 +116,19 @@ def override(
         except (yaml.YAMLError, ValueError) as error:
             raise RecipeError([f"override '{text}': the value is not valid YAML"]) from error
         _assign(model, values, key.strip().split("."), value)
+    return values
+
+
+def assign(
+    model: type[BaseModel], values: dict[str, Any], assignments: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Set values by dotted key, as `override` does.
+
+    Raises:
+        RecipeError: A key leads through what is a value.
+    """
+    for key, value in assignments.items():
+        _assign(model, values, key.split("."), expand(value))
     return values
 
 

@@ -1,0 +1,1 @@
+"""Comparisons over methods, settings and seeds, with error bars."""

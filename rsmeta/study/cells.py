@@ -1,0 +1,98 @@
+"""The cells of a study: one recipe each, in an order in which each finds what it needs."""
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from rsmeta.recipe import Recipe
+from rsmeta.recipe_reading import assign, read_values, validate
+from rsmeta.study.config import Study, Variant
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A variant at one level of every axis and one seed.
+
+    Attributes:
+        variant: Name of the variant.
+        levels: Level of each axis.
+        seed: Seed of the recipe.
+        recipe: The resolved recipe; where modulators come from another cell, still without them.
+        source: The cell whose learned modulators this one trains with; None for its own.
+        pattern: What is made of them; see `rsmeta.recipe.GammaTable`.
+    """
+
+    variant: str
+    levels: Mapping[str, str]
+    seed: int
+    recipe: Recipe
+    source: "Cell | None" = None
+    pattern: str = ""
+
+    @property
+    def key(self) -> str:
+        """Digest of all that decides the result; the same cell is never run twice."""
+        values = self.recipe.model_dump(mode="json", exclude={"name", "runs"})
+        source = None if self.source is None else [self.source.key, self.pattern]
+        text = json.dumps([values, source], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        return ", ".join([self.variant, *self.levels.values(), f"seed {self.seed}"])
+
+
+def cells_of(study: Study, folder: Path) -> list[Cell]:
+    """All cells: seed by seed, so that an interrupted study is complete for the first seeds.
+
+    Args:
+        study: The study.
+        folder: Folder of its file.
+
+    Raises:
+        RecipeError: The recipe cannot be read or a cell is not valid.
+    """
+    base = read_values(folder / study.recipe)
+    cells = []
+    for seed in study.seeds:
+        for levels in _combinations(study):
+            own = {
+                name: _cell(study, base, name, variant, levels, seed)
+                for name, variant in study.variants.items()
+            }
+            cells += [
+                cell for cell in own.values() if study.variants[cell.variant].gamma_of is None
+            ]
+            for name, variant in study.variants.items():
+                if variant.gamma_of is not None:
+                    source, pattern = own[variant.gamma_of.variant], variant.gamma_of.pattern
+                    cells.append(Cell(name, levels, seed, own[name].recipe, source, pattern))
+    return cells
+
+
+def _combinations(study: Study) -> Iterator[dict[str, str]]:
+    for levels in product(*(axis for axis in study.axes.values())):
+        yield dict(zip(study.axes, levels, strict=True))
+
+
+def _cell(
+    study: Study,
+    base: Mapping[str, Any],
+    name: str,
+    variant: Variant,
+    levels: Mapping[str, str],
+    seed: int,
+) -> Cell:
+    values = copy.deepcopy(dict(base))
+    assign(Recipe, values, study.set)
+    for axis, level in levels.items():
+        assign(Recipe, values, study.axes[axis][level])
+    assign(Recipe, values, variant.set)
+    if variant.gamma_of is not None:
+        assign(Recipe, values, {"peft.modulators": "fixed"})
+    assign(Recipe, values, {"seed": seed})
+    return Cell(name, levels, seed, validate(Recipe, values))

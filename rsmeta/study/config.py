@@ -1,0 +1,61 @@
+"""What a study compares, as written in YAML."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from rsmeta.recipe import Section
+
+Assignments = dict[str, Any]
+"""Values of a recipe by dotted key, such as `peft.rank: 16`."""
+
+
+class GammaOf(Section):
+    """Train with the modulators that another variant has learned, fixed."""
+
+    variant: str
+    pattern: Literal["learned", "mean", "shuffled"] = "learned"
+
+
+class Variant(Section):
+    """One of the things compared."""
+
+    set: Assignments = Field(default_factory=dict, description="Values of the recipe, by key.")
+    gamma_of: GammaOf | None = Field(
+        default=None, description="Fixed modulators that another variant has learned."
+    )
+
+
+class Study(Section):
+    """A recipe and what is varied of it; every combination is a cell, run once for each seed."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    recipe: Path = Field(description="The recipe; relative to the study's file.")
+    seeds: list[int] = Field(default=[0, 1, 2, 3, 4], min_length=1)
+    set: Assignments = Field(default_factory=dict, description="Values of all cells, by key.")
+    variants: dict[str, Variant] = Field(min_length=1)
+    axes: dict[str, dict[str, Assignments]] = Field(
+        default_factory=dict,
+        description="Further choices, such as data sets or adapters: every variant is run at every "
+        "combination of their levels, and compared within it.",
+    )
+    baseline: str = Field(description="The variant that the others are compared with, in pairs.")
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Study":
+        if self.baseline not in self.variants:
+            raise ValueError(
+                f"baseline '{self.baseline}' is none of the variants: {', '.join(self.variants)}"
+            )
+        for name, variant in self.variants.items():
+            source = None if variant.gamma_of is None else variant.gamma_of.variant
+            if source is not None and source not in self.variants:
+                raise ValueError(f"variants.{name}.gamma_of: there is no variant '{source}'")
+            if source is not None and self.variants[source].gamma_of is not None:
+                raise ValueError(
+                    f"variants.{name}.gamma_of: '{source}' takes its modulators from another too"
+                )
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds: a seed stands twice")
+        return self

@@ -1,0 +1,86 @@
+"""The results of a study on disk: one row a finished cell, and the modulators it ended with."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rsmeta.errors import StudyError
+from rsmeta.study.cells import Cell
+
+SCORES = ("head", "medium", "tail", "average")
+KEY, VARIANT, SEED = "cell", "variant", "seed"
+
+
+class StudyTable:
+    """Finished cells, kept in two CSV files that are never left half-written.
+
+    Args:
+        folder: Where the files are.
+        name: Name of the study, which starts theirs.
+
+    Raises:
+        StudyError: A file is damaged.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.results_file = folder / f"{name}.csv"
+        self.modulators_file = folder / f"{name}_modulators.csv"
+        self.results = _read(self.results_file, [KEY])
+        self.modulators = _read(self.modulators_file, [KEY, "block", "position", "gamma"])
+
+    def done(self, cell: Cell) -> bool:
+        """Whether a cell has been run."""
+        return cell.key in set(self.results[KEY])
+
+    def gamma(self, cell: Cell) -> pd.DataFrame:
+        """The modulators a finished cell ended with: block, position, gamma."""
+        rows = self.modulators[self.modulators[KEY] == cell.key]
+        return rows[["block", "position", "gamma"]]
+
+    def add(self, cell: Cell, result: dict[str, Any], modulators: pd.DataFrame) -> None:
+        """Write down a finished cell."""
+        row = {KEY: cell.key, VARIANT: cell.variant, **cell.levels, SEED: cell.seed, **result}
+        self.results = _appended(self.results, pd.DataFrame([row]))
+        found = modulators[["block", "position", "gamma"]].assign(**{KEY: cell.key})
+        self.modulators = _appended(self.modulators, found)
+        # The modulators first: a cell counts as done once it is among the results.
+        _write(self.modulators_file, self.modulators)
+        _write(self.results_file, self.results)
+
+    def of(self, cells: list[Cell]) -> pd.DataFrame:
+        """The results of these cells alone, in their order; missing ones are left out."""
+        order = {cell.key: number for number, cell in enumerate(cells)}
+        rows = self.results[self.results[KEY].isin(list(order))]
+        return rows.sort_values(KEY, key=lambda keys: keys.map(order)).reset_index(drop=True)
+
+
+def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+    if not path.exists():
+        return pd.DataFrame({name: pd.Series(dtype=str) for name in columns})
+    try:
+        table = pd.read_csv(path, dtype={KEY: str})
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise StudyError(f"results '{path}' cannot be read: {reason}") from error
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise StudyError(f"results '{path}' have no column '{missing[0]}'; restore or remove them")
+    return table
+
+
+def _appended(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    return rows if table.empty else pd.concat([table, rows], ignore_index=True)
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(partial, index=False, lineterminator="\n", float_format="%.6g")
+        partial.replace(path)
+    except OSError as error:
+        raise StudyError(f"results '{path}' cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
