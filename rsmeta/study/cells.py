@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -64,13 +64,12 @@ def cells_of(study: Study, folder: Path) -> list[Cell]:
                 name: _cell(study, base, name, variant, levels, seed)
                 for name, variant in study.variants.items()
             }
+            cells += [own[name] for name, v in study.variants.items() if v.gamma_of is None]
             cells += [
-                cell for cell in own.values() if study.variants[cell.variant].gamma_of is None
+                replace(own[name], source=own[v.gamma_of.variant], pattern=v.gamma_of.pattern)
+                for name, v in study.variants.items()
+                if v.gamma_of is not None
             ]
-            for name, variant in study.variants.items():
-                if variant.gamma_of is not None:
-                    source, pattern = own[variant.gamma_of.variant], variant.gamma_of.pattern
-                    cells.append(Cell(name, levels, seed, own[name].recipe, source, pattern))
     return cells
 
 
