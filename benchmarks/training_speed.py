@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -38,7 +39,6 @@ RESULTS = Path(__file__).parent / "results" / "training_speed.json"
 ARCHITECTURE = "vit_small_patch14_dinov2"
 SIZE, BATCH, CLASSES, RANK = 70, 32, 10, 8
 WARM_UP, STEPS = 3, 8
-PRECISIONS = ("bfloat16", "float32")
 LINEAR = r"blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2))"
 
 
@@ -161,17 +161,26 @@ def time_run(name: str, weights: Path, precision: str) -> dict[str, float]:
     return {"seconds": seconds / steps}
 
 
-SECTIONS: dict[str, tuple[Callable[[str, Path, str], dict[str, float]], tuple[str, ...]]] = {
-    "training step": (
-        time_training,
-        ("frozen backbone", "rsmeta", "peft", "peft, same rank a position"),
+@dataclass(frozen=True)
+class Section:
+    """What is timed by which function."""
+
+    time: Callable[[str, Path, str], dict[str, float]]
+    variants: tuple[str, ...]
+    precisions: tuple[str, ...] = ("bfloat16", "float32")
+
+
+SECTIONS = {
+    "training step": Section(
+        time_training, ("frozen backbone", "rsmeta", "peft", "peft, same rank a position")
     ),
-    "trained blocks": (
+    "trained blocks": Section(
         time_training,
         ("rsmeta, last 12", "rsmeta, last 6", "rsmeta, last 2", "rsmeta, last 2, cached features"),
+        ("float32",),
     ),
-    "prediction": (time_prediction, ("bare backbone", "merged", "not merged")),
-    "whole run, by inner step": (time_run, ("fixed", "MetaPEFT")),
+    "prediction": Section(time_prediction, ("bare backbone", "merged", "not merged")),
+    "whole run, by inner step": Section(time_run, ("fixed", "MetaPEFT"), ("float32",)),
 }
 
 
@@ -191,7 +200,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.one:
         section, name, weights, precision = arguments.one
-        print(json.dumps(SECTIONS[section][0](name, Path(weights), precision)))
+        print(json.dumps(SECTIONS[section].time(name, Path(weights), precision)))
         return
     result = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
@@ -199,7 +208,8 @@ def main() -> None:
         torch.manual_seed(0)
         save_file(timm.create_model(ARCHITECTURE, num_classes=0).state_dict(), weights)
         for section in arguments.sections:
-            variants = [(p, name) for p in PRECISIONS for name in SECTIONS[section][1]]
+            wanted = SECTIONS[section]
+            variants = [(p, name) for p in wanted.precisions for name in wanted.variants]
             rounds: dict[tuple[str, str], list[dict[str, float]]] = {v: [] for v in variants}
             for number in range(arguments.rounds):
                 for precision, name in variants:

@@ -91,7 +91,9 @@ class OuterLoop(Section):
     )
     resample: Literal["epoch", "never"] = "epoch"
     balanced: bool = Field(default=True, description="Sample validation chips class-balanced.")
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: int = Field(
+        default=16, ge=1, description="Half of the inner one, which keeps the outer loop cheap."
+    )
     batches: int = Field(default=1, ge=1, description="Validation batches averaged a step.")
     clip: float | None = Field(
         default=None, gt=0, description="Largest norm of the hypergradient; default: any."

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -7,6 +9,7 @@ from rsmeta.recipe_reading import read_recipe
 from rsmeta.study.cells import cells_of
 from rsmeta.study.config import Study
 
+STUDIES = sorted((Path(__file__).parents[2] / "recipes" / "studies").glob("*.yaml"))
 RECIPE = {"name": "base", "data": {"source": "simulator"}, "inner": {"epochs": 3}}
 STUDY = {
     "name": "small",
@@ -88,3 +91,10 @@ def test_the_key_depends_on_what_decides_the_result_alone(read):
 def test_mistakes_are_told(read, changes, message):
     with pytest.raises(RecipeError, match=message):
         read(**changes)
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
+def test_the_committed_studies_are_valid(file):
+    study = read_recipe(Study, file)
+    assert study.name == file.stem
+    assert len(cells_of(study, file.parent)) >= 2 * len(study.seeds)
