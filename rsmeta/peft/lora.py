@@ -66,22 +66,22 @@ class LoRALinear(nn.Module):
         self._bank = (bank,)
         adapted = [site for site in sites if site is not None]
         width = base.out_features // len(self.sites)
-        self._parts = [index for index, site in enumerate(self.sites) if site is not None]
+        self._parts = _as_slice([i for i, site in enumerate(self.sites) if site is not None])
         self.register_buffer("_index", bank.index(adapted), persistent=False)
         self.down = nn.Parameter(torch.empty(len(adapted) * rank, base.in_features))
         self.up = nn.Parameter(torch.zeros(len(adapted), width, rank))
         for part in self.down.data.split(rank):
             nn.init.kaiming_uniform_(part, a=math.sqrt(5))
 
-    def scaled_up(self) -> Tensor:
-        """Gamma * scale * B of each adapted part, (adapted, width, rank)."""
+    def factor(self) -> Tensor:
+        """Gamma * scale of each adapted part, (adapted,)."""
         assert isinstance(self._index, Tensor)
         gamma = self._bank[0].gamma()[self._index]
-        return self.up * (self.scale * gamma)[:, None, None]
+        return gamma if self.scale == 1 else self.scale * gamma
 
     def fused_up(self) -> Tensor:
         """Gamma * scale * B of all parts as one matrix, block by block, (out, adapted * rank)."""
-        blocks = iter(self.scaled_up().unbind())
+        blocks = iter((self.up * self.factor()[:, None, None]).unbind())
         empty = self.up.new_zeros(self.up.shape[1], 0)
         fused: Tensor = torch.block_diag(
             *(empty if site is None else next(blocks) for site in self.sites)
@@ -119,10 +119,17 @@ class LoRALinear(nn.Module):
             self.base.weight,
             self.base.bias,
             self.down,
-            self.scaled_up(),
+            self.up,
+            self.factor(),
             self._parts,
             len(self.sites),
         )
+
+
+def _as_slice(indexes: Sequence[int]) -> slice:
+    """The slice that picks rising indexes; any of up to three are in equal steps."""
+    step = indexes[1] - indexes[0] if len(indexes) > 1 else 1
+    return slice(indexes[0], indexes[-1] + 1, step)
 
 
 def plan_lora(config: Lora, model: VisionTransformer) -> list[PlannedSite]:

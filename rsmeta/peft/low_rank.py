@@ -9,7 +9,6 @@ reads and writes the wide tensors y and dL/dx once more for every sum; here the 
 in place, and only x and the narrow h are kept for the way back.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,50 +22,40 @@ def adapted_linear(
     bias: Tensor | None,
     down: Tensor,
     up: Tensor,
-    parts: Sequence[int],
+    factor: Tensor,
+    parts: slice,
     count: int,
 ) -> Tensor:
     """Apply a frozen linear layer and its low-rank updates.
 
-    Differentiable twice in x, down and up. Under autocast the matmuls run in its precision.
+    Differentiable twice in x, down, up and factor. Under autocast the matmuls run in its precision.
 
     Args:
         x: (..., in).
         weight: (count * width, in), frozen.
         bias: (count * width,), frozen, or None.
         down: (adapted * rank, in), the A of each adapted part.
-        up: (adapted, width, rank), the B of each adapted part, scaled.
-        parts: Indexes of the adapted parts, rising in equal steps.
+        up: (adapted, width, rank), the B of each adapted part.
+        factor: (adapted,), what scales each B.
+        parts: Which parts of the output are adapted.
         count: Number of equal parts of the output.
 
     Returns:
         (..., count * width).
     """
     device = x.device.type
-    low = torch.is_autocast_enabled(device)
-    dtype = torch.get_autocast_dtype(device) if low else x.dtype
-    tokens = x.flatten(0, -2).to(dtype)
-    frozen = (weight.to(dtype), None if bias is None else bias.to(dtype))
-    step = parts[1] - parts[0] if len(parts) > 1 else 1
-    chosen = slice(parts[0], parts[-1] + 1, step)
-    with torch.autocast(device, enabled=False):
-        output, _ = _AdaptedLinear.apply(
-            tokens, *frozen, down.to(dtype), up.to(dtype), chosen, count
-        )
-    adapted: Tensor = output.unflatten(0, x.shape[:-1])
-    return adapted
-
-
-def _by_part(tensor: Tensor, count: int) -> Tensor:
-    """View (tokens, count * width) as (count, tokens, width)."""
-    parts: Tensor = tensor.unflatten(1, (count, -1)).transpose(0, 1)
-    return parts
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    output: Tensor = _AdaptedLinear.apply(x, weight, bias, down, up, factor, parts, count)[0]
+    return output
 
 
 class _AdaptedLinear(torch.autograd.Function):
-    """Maps tokens (n, in) to (n, out), and gives h = x A^T (n, adapted * rank) beside it.
+    """Maps x to the output, and gives h = x A^T (tokens, adapted * rank) beside it.
 
-    h is an output so that second derivatives may pass through it as it stands in `backward`.
+    h is an output so that second derivatives pass through it as it stands in `backward`. A layer
+    with one part takes fewer operations: for small batches their number is what counts.
     """
 
     @staticmethod
@@ -77,23 +66,53 @@ class _AdaptedLinear(torch.autograd.Function):
         bias: Tensor | None,
         down: Tensor,
         up: Tensor,
+        factor: Tensor,
         parts: slice,
         count: int,
     ) -> tuple[Tensor, Tensor]:
         output = F.linear(x, weight, bias)
-        h = F.linear(x, down)
-        _by_part(output, count)[parts].baddbmm_(_by_part(h, len(up)), up.transpose(1, 2))
-        ctx.save_for_backward(x, weight, down, up, h)
+        wide = output.view(-1, weight.shape[0])
+        h = F.linear(x.reshape(-1, x.shape[-1]), down.to(x.dtype))
+        scaled = _scaled(up, factor, x.dtype)
+        if count == 1:
+            wide.addmm_(h, scaled[0].t())
+        else:
+            _by_part(wide, count)[parts].baddbmm_(_by_part(h, len(up)), scaled.transpose(1, 2))
+        ctx.save_for_backward(x, weight, down, up, factor, h)
         ctx.parts, ctx.count = parts, count
+        ctx.set_materialize_grads(False)
         return output, h
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, grad_h: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, down, up, h = ctx.saved_tensors
-        by_part = _by_part(grad, ctx.count)[ctx.parts]
-        narrow = torch.bmm(by_part, up).transpose(0, 1).flatten(1) + grad_h
-        wanted = ctx.needs_input_grad
-        grad_x = (grad @ weight).addmm_(narrow, down) if wanted[0] else None
-        grad_down = narrow.T @ x if wanted[3] else None
-        grad_up = torch.bmm(_by_part(h, len(up)).transpose(1, 2), by_part).transpose(1, 2)
-        return grad_x, None, None, grad_down, grad_up, None, None
+    def backward(ctx: Any, grad: Tensor | None, grad_h: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, weight, down, up, factor, h = ctx.saved_tensors
+        if grad is None:  # only h was used, which happens in second derivatives alone
+            grad = x.new_zeros(*x.shape[:-1], weight.shape[0])
+        wide, wanted = grad.reshape(-1, weight.shape[0]), ctx.needs_input_grad
+        scaled = _scaled(up, factor, x.dtype)
+        if ctx.count == 1:
+            narrow = wide @ scaled[0]
+            slope = (h.t() @ wide).t()[None]
+        else:
+            chosen = _by_part(wide, ctx.count)[ctx.parts]
+            narrow = torch.bmm(chosen, scaled).transpose(0, 1).flatten(1)
+            slope = torch.bmm(_by_part(h, len(up)).transpose(1, 2), chosen).transpose(1, 2)
+        narrow = narrow if grad_h is None else narrow + grad_h
+        grad_x = None
+        if wanted[0]:
+            grad_x = (wide @ weight).addmm_(narrow, down.to(x.dtype)).view(x.shape)
+        grad_down = (narrow.t() @ x.reshape(-1, x.shape[-1])).to(down.dtype) if wanted[3] else None
+        slope = slope.to(up.dtype)
+        grad_up = slope * factor[:, None, None] if wanted[4] else None
+        grad_factor = (slope * up).sum((1, 2)) if wanted[5] else None
+        return grad_x, None, None, grad_down, grad_up, grad_factor, None, None
+
+
+def _scaled(up: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
+    return (up * factor[:, None, None]).to(dtype)
+
+
+def _by_part(tensor: Tensor, count: int) -> Tensor:
+    """View (tokens, count * width) as (count, tokens, width)."""
+    parts: Tensor = tensor.unflatten(1, (count, -1)).transpose(0, 1)
+    return parts
