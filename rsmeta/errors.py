@@ -20,6 +20,10 @@ class RecipeError(RsmetaError):
         super().__init__("\n".join(problems))
         self.problems = problems
 
+    def __reduce__(self) -> tuple[type["RecipeError"], tuple[list[str]]]:
+        """Processes pass errors on in pieces: by default the message would come as the list."""
+        return type(self), (self.problems,)
+
 
 class BandError(RsmetaError):
     """A sensor or band name is unknown, or bands do not fit each other."""

@@ -9,29 +9,32 @@ import pandas as pd
 
 from rsmeta.errors import RecipeError
 from rsmeta.peft.sites import Site
-from rsmeta.recipe import GammaTable
+from rsmeta.recipe import AdditiveMethod
 
 
-def start_values(gamma: float | GammaTable, sites: Sequence[Site]) -> list[float]:
+def start_values(config: AdditiveMethod, sites: Sequence[Site]) -> list[float]:
     """The gamma of each site at the start.
 
     Args:
-        gamma: One value, or a table and what to make of it.
+        config: Says one value for all, or a table and what to make of it.
         sites: The sites, in order.
 
     Raises:
         RecipeError: The table cannot be read or lacks a site.
     """
-    if isinstance(gamma, float):
-        return [gamma] * len(sites)
-    learned = _read(gamma.file)
+    source = config.gamma_from
+    if source is None:
+        return [config.gamma] * len(sites)
+    learned = _read(source.file)
     missing = [site for site in sites if site not in learned]
     if missing:
-        raise RecipeError([f"peft.gamma.file: '{gamma.file}' has no modulator of {missing[0]}"])
+        raise RecipeError(
+            [f"peft.gamma_from.file: '{source.file}' has no modulator of {missing[0]}"]
+        )
     values = np.array([learned[site] for site in sites])
-    if gamma.pattern == "mean":
+    if source.pattern == "mean":
         return [float(values.mean())] * len(sites)
-    if gamma.pattern == "shuffled":
+    if source.pattern == "shuffled":
         # Seeded by the values: every table is shuffled in another way, and always the same.
         values = np.random.default_rng(zlib.crc32(values.tobytes())).permutation(values)
     return [float(value) for value in values]
@@ -45,8 +48,8 @@ def _read(file: Path) -> dict[Site, float]:
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise RecipeError(
-            [f"peft.gamma.file: '{file}' is no table of modulators: {reason}"]
+            [f"peft.gamma_from.file: '{file}' is no table of modulators: {reason}"]
         ) from error
     if not all(np.isfinite(gamma) and gamma > 0 for gamma in values.values()):
-        raise RecipeError([f"peft.gamma.file: '{file}' holds a modulator that is not above 0"])
+        raise RecipeError([f"peft.gamma_from.file: '{file}' holds a modulator that is not above 0"])
     return values

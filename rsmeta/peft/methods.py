@@ -113,6 +113,6 @@ def adapt(
     assert isinstance(config, AdditiveMethod)
     sites = modulated_sites(plan(config, model, kept))
     learned = config.modulators == "learned"
-    bank = ModulatorBank(sites, start_values(config.gamma, sites), learned, config.sharing)
+    bank = ModulatorBank(sites, start_values(config, sites), learned, config.sharing)
     method.attach(config, model, bank)
     return bank

@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from rsmeta.recipe.section import Section
 
@@ -89,9 +89,9 @@ class AdditiveMethod(_InBlocks):
     modulators: Literal["fixed", "learned"] = Field(
         default="learned", description="learned: MetaPEFT, by the outer loop; fixed: plain PEFT."
     )
-    gamma: Annotated[float, Field(gt=0)] | GammaTable = Field(
-        default=1.0,
-        description="Values of the modulators at the start: one for all, or those of another run.",
+    gamma: float = Field(default=1.0, gt=0, description="Value of all modulators at the start.")
+    gamma_from: GammaTable | None = Field(
+        default=None, description="Start values of the modulators from another run, instead."
     )
     sharing: Sharing = Field(
         default="none",
@@ -100,6 +100,15 @@ class AdditiveMethod(_InBlocks):
     pruning: Pruning | None = Field(
         default=None, description="Drop sites while training; default: keep all."
     )
+
+    @model_validator(mode="after")
+    def _one_start(self) -> "AdditiveMethod":
+        if self.gamma_from is not None and self.gamma != 1:
+            raise ValueError(
+                f"gamma {self.gamma:g} and gamma_from both say where modulators start; "
+                "leave one out"
+            )
+        return self
 
 
 class Lora(AdditiveMethod):

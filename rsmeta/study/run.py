@@ -48,7 +48,7 @@ def _with_modulators(cell: Cell, table: StudyTable, folder: Path) -> Recipe:
     if cell.source is not None:
         file = folder / "modulators.csv"
         table.gamma(cell.source).to_csv(file, index=False)
-        assign(Recipe, values, {"peft.gamma": {"file": str(file), "pattern": cell.pattern}})
+        assign(Recipe, values, {"peft.gamma_from": {"file": str(file), "pattern": cell.pattern}})
     return validate(Recipe, values)
 
 

@@ -1,12 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from rsmeta.errors import RecipeError
 from rsmeta.finetuning import finetune
 from rsmeta.peft.gamma_table import start_values
 from rsmeta.peft.sites import Site
-from rsmeta.recipe import GammaTable, Position
+from rsmeta.recipe import GammaTable, Lora, Position
 
 SITES = [Site(block, position) for block in range(3) for position in (Position.Q, Position.FC1)]
 VALUES = [0.5, 1.0, 2.0, 3.0, 0.25, 4.0]
@@ -20,24 +21,28 @@ def table(tmp_path):
     return file
 
 
+def starting(file, pattern):
+    return Lora(gamma_from=GammaTable(file=file, pattern=pattern))
+
+
 def test_one_value_is_for_all():
-    assert start_values(2.0, SITES) == [2.0] * 6
+    assert start_values(Lora(gamma=2), SITES) == [2.0] * 6
 
 
 def test_learned_values_stand_where_they_were(table):
     chosen = [SITES[4], SITES[1]]
-    assert start_values(GammaTable(file=table), chosen) == [0.25, 1.0]
+    assert start_values(starting(table, "learned"), chosen) == [0.25, 1.0]
 
 
 def test_their_mean_stands_everywhere(table):
-    assert start_values(GammaTable(file=table, pattern="mean"), SITES) == [np.mean(VALUES)] * 6
+    assert start_values(starting(table, "mean"), SITES) == [np.mean(VALUES)] * 6
 
 
 def test_shuffled_values_are_the_same_at_other_sites_and_again_the_same(table):
-    shuffled = start_values(GammaTable(file=table, pattern="shuffled"), SITES)
+    shuffled = start_values(starting(table, "shuffled"), SITES)
     assert shuffled != VALUES
     assert sorted(shuffled) == sorted(VALUES)
-    assert shuffled == start_values(GammaTable(file=table, pattern="shuffled"), SITES)
+    assert shuffled == start_values(starting(table, "shuffled"), SITES)
 
 
 @pytest.mark.parametrize(
@@ -56,14 +61,19 @@ def test_a_wrong_table_is_one_line(tmp_path, text, message):
     if text is not None:
         file.write_text(text)
     with pytest.raises(RecipeError, match=message) as error:
-        start_values(GammaTable(file=file), SITES)
+        start_values(starting(file, "learned"), SITES)
     assert len(str(error.value).splitlines()) == 1
 
 
 def test_a_run_trains_with_the_modulators_of_another(tiny_recipe):
     learned = finetune(tiny_recipe()).folder / "modulators.csv"
-    peft = {"modulators": "fixed", "gamma": {"file": learned, "pattern": "shuffled"}}
+    peft = {"modulators": "fixed", "gamma_from": {"file": learned, "pattern": "shuffled"}}
     again = pd.read_csv(finetune(tiny_recipe(peft=peft)).folder / "modulators.csv")["gamma"]
     before = pd.read_csv(learned)["gamma"]
     assert sorted(again) == pytest.approx(sorted(before), rel=1e-5)
     assert not np.allclose(again, before)
+
+
+def test_two_starts_are_an_error(table):
+    with pytest.raises(ValidationError, match="leave one out"):
+        Lora(gamma=2, gamma_from=GammaTable(file=table))
