@@ -98,7 +98,7 @@ def adapt(
     Args:
         config: The recipe's section.
         model: The backbone.
-        kept: The sites that pruning left; None for all.
+        kept: The sites of a trained model, whose modulators will be loaded; None before training.
 
     Returns:
         The bank of modulators, or None for a method without.
@@ -113,6 +113,8 @@ def adapt(
     assert isinstance(config, AdditiveMethod)
     sites = modulated_sites(plan(config, model, kept))
     learned = config.modulators == "learned"
-    bank = ModulatorBank(sites, start_values(config, sites), learned, config.sharing)
+    # A trained model brings its modulators along; the table they started from may be gone.
+    start = start_values(config, sites) if kept is None else [config.gamma] * len(sites)
+    bank = ModulatorBank(sites, start, learned, config.sharing)
     method.attach(config, model, bank)
     return bank

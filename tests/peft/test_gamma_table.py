@@ -8,6 +8,7 @@ from rsmeta.finetuning import finetune
 from rsmeta.peft.gamma_table import start_values
 from rsmeta.peft.sites import Site
 from rsmeta.recipe import GammaTable, Lora, Position
+from rsmeta.runs import load_run
 
 SITES = [Site(block, position) for block in range(3) for position in (Position.Q, Position.FC1)]
 VALUES = [0.5, 1.0, 2.0, 3.0, 0.25, 4.0]
@@ -65,13 +66,17 @@ def test_a_wrong_table_is_one_line(tmp_path, text, message):
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_a_run_trains_with_the_modulators_of_another(tiny_recipe):
+def test_a_run_trains_with_the_modulators_of_another_and_needs_it_no_more(tiny_recipe):
     learned = finetune(tiny_recipe()).folder / "modulators.csv"
     peft = {"modulators": "fixed", "gamma_from": {"file": learned, "pattern": "shuffled"}}
-    again = pd.read_csv(finetune(tiny_recipe(peft=peft)).folder / "modulators.csv")["gamma"]
+    run = finetune(tiny_recipe(peft=peft)).folder
+    again = pd.read_csv(run / "modulators.csv")["gamma"]
     before = pd.read_csv(learned)["gamma"]
     assert sorted(again) == pytest.approx(sorted(before), rel=1e-5)
     assert not np.allclose(again, before)
+    learned.unlink()
+    loaded = load_run(run).classifier.modulators.values().values()
+    assert list(loaded) == pytest.approx(again.tolist(), rel=1e-6)
 
 
 def test_two_starts_are_an_error(table):
