@@ -27,7 +27,10 @@ def test_sentinel2_levels_differ_in_the_cirrus_band_alone():
     assert [name for name in l1c if name != "B10"] == l2a
 
 
-@pytest.mark.parametrize("name", ["rgb", "sentinel2-l1c", "sentinel2-l2a"])
+OPTICAL = [name for name, found in SENSORS.items() if not found.bands[0].is_radar]
+
+
+@pytest.mark.parametrize("name", OPTICAL)
 def test_colours_lie_in_their_part_of_the_spectrum(name):
     waves = {band.colour: band.wavelength for band in sensor(name).bands if band.colour}
     assert set(waves) == {"red", "green", "blue"}
@@ -87,3 +90,31 @@ def test_simulated_sensors_have_the_bands_of_real_ones(simulated, expected, unit
 
 def test_simulated_multispectral_is_sentinel2_l2a():
     assert SimulatedSensor.MULTISPECTRAL.bands == sensor("sentinel2-l2a").bands
+
+
+@pytest.mark.parametrize("name", [name for name in OPTICAL if not name.startswith("rgb")])
+def test_bands_do_not_reach_over_the_next_but_one(name):
+    """A wrong wavelength or width would."""
+    bands = sorted(sensor(name).bands, key=lambda band: band.wavelength)
+    assert all(0 < band.width < 0.2 * band.wavelength for band in bands)
+    for one, other in zip(bands, bands[2:], strict=False):
+        # The broad near infrared of Sentinel-2 and the second one of WorldView reach far.
+        if {one.name, other.name} & {"B08", "nir2", "nir1"}:
+            continue
+        assert one.wavelength + one.width / 2 <= other.wavelength - other.width / 2
+
+
+def test_the_visible_bands_of_all_satellites_agree():
+    """Sentinel-2 as the yardstick: colours of others lie within 30 nm of its own."""
+    yardstick = {b.colour: b.wavelength for b in sensor("sentinel2-l2a").bands if b.colour}
+    for name in OPTICAL:
+        for band in sensor(name).bands:
+            if band.colour:
+                assert abs(band.wavelength - yardstick[band.colour]) <= 30, (name, band.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "frequency"), [("sentinel1", 5.405), ("sar-x", 9.65), ("sar-l", 1.26), ("sar", None)]
+)
+def test_radar_bands_know_their_frequency(name, frequency):
+    assert {band.frequency for band in sensor(name).bands} == {frequency}

@@ -7,6 +7,9 @@ from torch import Tensor
 
 from rsmeta.bands import Band
 
+_SAME_WAVELENGTH = 30.0
+"""Largest distance in nm between the centres of one band on two satellites."""
+
 
 def mixing_matrix(source: Sequence[Band], target: Sequence[Band]) -> Tensor:
     """How much of each pretrained band's kernel goes into the kernel of each new band.
@@ -53,10 +56,20 @@ def adapt_kernel(weight: Tensor, mixing: Tensor) -> Tensor:
 
 def _matching(band: Band, source: Sequence[Band]) -> int | None:
     for index, candidate in enumerate(source):
-        same_name = candidate.name == band.name and candidate.is_radar == band.is_radar
-        if same_name or (band.colour is not None and candidate.colour == band.colour):
+        if _same_band(candidate, band) or (
+            band.colour is not None and candidate.colour == band.colour
+        ):
             return index
     return None
+
+
+def _same_band(one: Band, other: Band) -> bool:
+    """Whether bands of the same name are the same: B3 is red on Landsat 5 and green on 8."""
+    if one.name != other.name or one.is_radar != other.is_radar:
+        return False
+    if one.wavelength is None or other.wavelength is None:
+        return True
+    return abs(one.wavelength - other.wavelength) <= _SAME_WAVELENGTH
 
 
 def _interpolation(wavelength: float, source: Sequence[Band]) -> Tensor:

@@ -108,3 +108,10 @@ def test_twelve_and_thirteen_bands_are_finite_and_of_the_magnitude_of_rgb(name):
 
 def test_half_precision_kernels_stay_half():
     assert kernel(S2, weight=WEIGHT.half()).dtype == torch.float16
+
+
+def test_a_name_alone_does_not_make_the_same_band():
+    """B3 is red on Landsat 5 and green on Landsat 8."""
+    mixing = mixing_matrix(sensor("landsat5").bands, sensor("landsat8").select(["B3", "B4"]))
+    names = [band.name for band in sensor("landsat5").bands]
+    assert [names[row.argmax()] for row in mixing] == ["B2", "B3"]
