@@ -38,7 +38,7 @@ from rsmeta.runs import current_versions
 RESULTS = Path(__file__).parent / "results" / "training_speed.json"
 ARCHITECTURE = "vit_small_patch14_dinov2"
 SIZE, BATCH, CLASSES, RANK = 70, 32, 10, 8
-WARM_UP, STEPS = 2, 5
+WARM_UP, STEPS, PREDICTION_STEPS = 2, 5, 25
 LINEAR = r"blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2))"
 
 
@@ -89,9 +89,9 @@ def peak_megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def median_seconds(step: Callable[[], None]) -> float:
+def median_seconds(step: Callable[[], object], steps: int) -> float:
     seconds = []
-    for number in range(WARM_UP + STEPS):
+    for number in range(WARM_UP + steps):
         started = time.perf_counter()
         step()
         if number >= WARM_UP:
@@ -119,7 +119,7 @@ def time_training(name: str, weights: Path, precision: str) -> dict[str, float]:
         loss.backward(inputs=trained)
         optimiser.step()
 
-    seconds = median_seconds(step)
+    seconds = median_seconds(step, STEPS)
     parameters = sum(p.numel() for p in trained)
     return {"seconds": seconds, "megabytes": peak_megabytes() - before, "parameters": parameters}
 
@@ -135,7 +135,7 @@ def time_prediction(name: str, weights: Path, precision: str) -> dict[str, float
         merge(model.backbone)
     model.store_frozen_low()
     images = torch.randn(BATCH, 3, SIZE, SIZE)
-    return {"seconds": median_seconds(lambda: model(images))}
+    return {"seconds": median_seconds(lambda: model(images), PREDICTION_STEPS)}
 
 
 def time_run(name: str, weights: Path, precision: str) -> dict[str, float]:
