@@ -38,7 +38,7 @@ from rsmeta.runs import current_versions
 RESULTS = Path(__file__).parent / "results" / "training_speed.json"
 ARCHITECTURE = "vit_small_patch14_dinov2"
 SIZE, BATCH, CLASSES, RANK = 70, 32, 10, 8
-WARM_UP, STEPS, PREDICTION_STEPS = 2, 5, 25
+WARM_UP, STEPS, PREDICTION_STEPS = 2, 5, 10
 LINEAR = r"blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2))"
 
 
