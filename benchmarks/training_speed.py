@@ -74,7 +74,8 @@ def variant(name: str, weights: Path, precision: str) -> ChipClassifier:
         model = classifier(weights, precision, method="linear_probe")
         hugging_face(model, {"qkv": 3 * RANK} if name == "peft, same rank a position" else {})
     elif name.startswith("rsmeta, last"):
-        model = classifier(weights, precision, blocks=f"last:{name.split()[2].rstrip(chr(44))}")
+        last = name.removeprefix("rsmeta, last ").partition(",")[0]
+        model = classifier(weights, precision, blocks=f"last:{last}")
     else:
         model = classifier(weights, precision)
     return model

@@ -2,7 +2,7 @@
 
 With a base layer W (parts * width, in) and updates at some of the parts,
 
-    h = x A^T,    y_j = x W_j^T + b_j + h_j B_j^T,
+    h = x A^T,    y_j = x W_j^T + b_j + factor_j h_j B_j^T,
 
 where A stacks the down-projections of the adapted parts. Built from autograd's own operations this
 reads and writes the wide tensors y and dL/dx once more for every sum; here the updates are added
