@@ -66,7 +66,7 @@ class Evaluation:
     Attributes:
         metrics: Results on the test chips.
         contributions: Of each site, see `rsmeta.models.contribution`; measured on training chips.
-        trained_parameters: Number of trained parameters: adapters, head and modulators.
+        trained_parameters: Number of trained parameters: adapters, head and learned modulators.
         seconds: Time that the test took.
     """
 
@@ -174,7 +174,7 @@ def evaluate(
     return Evaluation(
         compute_metrics(module.confusion, data.classes, data.train_counts, recipe.long_tail),
         contributions(classifier, datamodule.balanced_batches()),
-        sum(tensor.numel() for tensor in classifier.trained_state().values()),
+        sum(tensor.numel() for tensor in classifier.parameters() if tensor.requires_grad),
         seconds,
     )
 

@@ -3,8 +3,10 @@
 import copy
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ class Cell:
         levels: Level of each axis.
         seed: Seed of the recipe.
         recipe: The resolved recipe; where modulators come from another cell, still without them.
+        folder: Folder of the study, which the paths of its record are relative to.
         source: The cell whose learned modulators this one trains with; None for its own.
         pattern: What is made of them; see `rsmeta.recipe.GammaTable`.
     """
@@ -31,19 +34,56 @@ class Cell:
     levels: Mapping[str, str]
     seed: int
     recipe: Recipe
+    folder: Path
     source: "Cell | None" = None
     pattern: str = ""
 
-    @property
+    @cached_property
+    def record(self) -> str:
+        """The recipe as JSON, alike on every machine: without name and place, paths relative."""
+        values = self.recipe.model_dump(exclude={"name", "runs"})
+        return json.dumps(_portable(values, self.folder), sort_keys=True)
+
+    @cached_property
     def key(self) -> str:
         """Digest of all that decides the result; the same cell is never run twice."""
-        values = self.recipe.model_dump(mode="json", exclude={"name", "runs"})
-        source = None if self.source is None else [self.source.key, self.pattern]
-        text = json.dumps([values, source], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return digest(self.record, "" if self.source is None else self.source.key, self.pattern)
 
     def __str__(self) -> str:
         return ", ".join([self.variant, *self.levels.values(), f"seed {self.seed}"])
+
+
+def digest(record: str, source: str, pattern: str) -> str:
+    """The key of a cell.
+
+    Args:
+        record: Its recipe; see `Cell.record`.
+        source: Key of the cell it takes its modulators from; empty for none.
+        pattern: What it makes of them; empty for nothing.
+    """
+    text = json.dumps([record, source, pattern])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def present_record(record: str) -> str | None:
+    """A record that another version wrote, as this one writes it; None where it has no meaning now.
+
+    What is new since is at its default in it; what was a default is in it as it was then.
+    """
+    try:
+        recipe = Recipe.model_validate({"name": "record", **json.loads(record)})
+    except ValueError:
+        return None
+    values = recipe.model_dump(exclude={"name", "runs"})
+    return json.dumps(_portable(values, Path()), sort_keys=True)
+
+
+def _portable(value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _portable(item, folder) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_portable(item, folder) for item in value]
+    return Path(os.path.relpath(value, folder)).as_posix() if isinstance(value, Path) else value
 
 
 def cells_of(study: Study, folder: Path) -> list[Cell]:
@@ -61,7 +101,7 @@ def cells_of(study: Study, folder: Path) -> list[Cell]:
     for seed in study.seeds:
         for levels in _combinations(study):
             own = {
-                name: _cell(study, base, name, variant, levels, seed)
+                name: _cell(study, base, folder, name, variant, levels, seed)
                 for name, variant in study.variants.items()
             }
             cells += [own[name] for name, v in study.variants.items() if v.gamma_of is None]
@@ -81,6 +121,7 @@ def _combinations(study: Study) -> Iterator[dict[str, str]]:
 def _cell(
     study: Study,
     base: Mapping[str, Any],
+    folder: Path,
     name: str,
     variant: Variant,
     levels: Mapping[str, str],
@@ -94,4 +135,4 @@ def _cell(
     if variant.gamma_of is not None:
         assign(Recipe, values, {"peft.modulators": "fixed"})
     assign(Recipe, values, {"seed": seed})
-    return Cell(name, levels, seed, validate(Recipe, values))
+    return Cell(name, levels, seed, validate(Recipe, values), folder)

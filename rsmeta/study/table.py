@@ -7,14 +7,18 @@ from typing import Any
 import pandas as pd
 
 from rsmeta.errors import StudyError
-from rsmeta.study.cells import Cell
+from rsmeta.study.cells import Cell, digest, present_record
 
 SCORES = ("head", "medium", "tail", "average")
 KEY, VARIANT, SEED = "cell", "variant", "seed"
+_RECORD, _SOURCE, _PATTERN = "recipe", "gamma_of", "gamma_pattern"
+_MODULATORS = [KEY, "block", "position", "gamma"]
 
 
 class StudyTable:
     """Finished cells, kept in two CSV files that are never left half-written.
+
+    Every row has its whole recipe, so that results stay good when recipes gain settings.
 
     Args:
         folder: Where the files are.
@@ -27,8 +31,12 @@ class StudyTable:
     def __init__(self, folder: Path, name: str) -> None:
         self.results_file = folder / f"{name}.csv"
         self.modulators_file = folder / f"{name}_modulators.csv"
-        self.results = _read(self.results_file, [KEY])
-        self.modulators = _read(self.modulators_file, [KEY, "block", "position", "gamma"])
+        self.results = _read(self.results_file, [KEY, _RECORD, _SOURCE, _PATTERN])
+        self.modulators = _read(self.modulators_file, _MODULATORS)
+        keys = _present_keys(self.results)
+        self.results[KEY] = self.results[KEY].replace(keys)
+        self.results[_SOURCE] = self.results[_SOURCE].replace(keys)
+        self.modulators[KEY] = self.modulators[KEY].replace(keys)
 
     def done(self, cell: Cell) -> bool:
         """Whether a cell has been run."""
@@ -42,8 +50,10 @@ class StudyTable:
     def add(self, cell: Cell, result: dict[str, Any], modulators: pd.DataFrame) -> None:
         """Write down a finished cell."""
         row = {KEY: cell.key, VARIANT: cell.variant, **cell.levels, SEED: cell.seed, **result}
+        source = "" if cell.source is None else cell.source.key
+        row |= {_SOURCE: source, _PATTERN: cell.pattern, _RECORD: cell.record}
         self.results = _appended(self.results, pd.DataFrame([row]))
-        found = modulators[["block", "position", "gamma"]].assign(**{KEY: cell.key})
+        found = modulators.assign(**{KEY: cell.key})[_MODULATORS]
         self.modulators = _appended(self.modulators, found)
         # The modulators first: a cell counts as done once it is among the results.
         _write(self.modulators_file, self.modulators)
@@ -56,11 +66,24 @@ class StudyTable:
         return rows.sort_values(KEY, key=lambda keys: keys.map(order)).reset_index(drop=True)
 
 
+def _present_keys(results: pd.DataFrame) -> dict[str, str]:
+    """The keys that this version gives to the cells of a table, by the keys in the table."""
+    keys: dict[str, str] = {}
+    for _, row in results.iterrows():  # a cell stands after the one it takes its modulators from
+        record = present_record(row[_RECORD])
+        if record is not None:
+            source = keys.get(row[_SOURCE], row[_SOURCE])
+            keys[row[KEY]] = digest(record, source, row[_PATTERN])
+    return keys
+
+
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame({name: pd.Series(dtype=str) for name in columns})
     try:
-        table = pd.read_csv(path, dtype={KEY: str})
+        texts = {KEY: str, _SOURCE: str, _PATTERN: str, _RECORD: str}
+        table = pd.read_csv(path, dtype=texts)
+        table = table.fillna({_SOURCE: "", _PATTERN: ""})
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise StudyError(f"results '{path}' cannot be read: {reason}") from error

@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 
 import pytest
@@ -31,9 +32,11 @@ def assert_same(found, expected, tolerance=1e-5):
 
 @pytest.mark.parametrize("to", ["timm", "peft"])
 def test_the_readme_of_an_exported_run_computes_its_logits(
-    to, finished_run, rsmeta_command, readme_logits, chips
+    to, finished_run, rsmeta_command, readme_logits, chips, tmp_path
 ):
-    work, run = finished_run
+    work = tmp_path / "work"
+    shutil.copytree(finished_run[0], work, symlinks=True)
+    run = work / "runs" / finished_run[1].name
     done = rsmeta_command("export", "runs/latest", "--to", to, cwd=work)
     folder = run / "export" / to
     printed = {(work / line).resolve() for line in done.stdout.splitlines()}

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ import yaml
 from rsmeta.errors import RecipeError
 from rsmeta.recipe import AdaptFormer, Lora
 from rsmeta.recipe_reading import read_recipe
-from rsmeta.study.cells import cells_of
+from rsmeta.study.cells import cells_of, present_record
 from rsmeta.study.config import Study
 
 STUDIES = sorted((Path(__file__).parents[2] / "recipes" / "studies").glob("*.yaml"))
@@ -75,6 +76,26 @@ def test_the_key_depends_on_what_decides_the_result_alone(read):
     shuffled = dict(STUDY["variants"], mean={"gamma_of": {"variant": "learned"}})
     others = {c.key for c in read(variants=shuffled) if c.variant == "mean"}
     assert not others & set(keys)
+
+
+def test_records_hold_no_place_of_this_machine(read, tmp_path):
+    file = tmp_path / "data" / "chips.csv"
+    data = {"source": "table", "file": str(file), "sensor": "rgb"}
+    (cell, *_) = read(set={"data": data})
+    assert str(tmp_path) not in cell.record
+    assert json.loads(cell.record)["data"]["file"] == "data/chips.csv"
+
+
+def test_a_record_of_an_older_version_is_read_with_todays_defaults_where_it_is_silent(read):
+    (cell, *_) = read()
+    assert present_record(cell.record) == cell.record
+    older = json.loads(cell.record)
+    del older["outer"]["held_out"]
+    assert present_record(json.dumps(older)) == cell.record
+    older["outer"]["batches"] = 3
+    assert present_record(json.dumps(older)) != cell.record
+    older["outer"]["forgotten"] = 1
+    assert present_record(json.dumps(older)) is None
 
 
 @pytest.mark.parametrize(
