@@ -11,7 +11,7 @@ from rich.table import Table
 
 from rsmeta import __version__
 from rsmeta.bands import SimulatedSensor
-from rsmeta.errors import PruningError, RsmetaError, SceneError, StudyError
+from rsmeta.errors import PruningError, RsmetaError, SceneError
 
 if TYPE_CHECKING:
     from rsmeta.longtail.metrics import Metrics
@@ -167,24 +167,15 @@ def study(
 ) -> None:
     """Run a recipe's variants over several seeds, resuming, and compare them with error bars."""
     from rsmeta.recipe_reading import read_recipe
-    from rsmeta.study.cells import cells_of
     from rsmeta.study.config import Study
-    from rsmeta.study.markdown import study_tables
-    from rsmeta.study.run import run_cells
-    from rsmeta.study.table import StudyTable
+    from rsmeta.study.page import write_page
+    from rsmeta.study.run import finished_cells, run_study
 
     config = read_recipe(Study, file)
-    cells = cells_of(config, file.parent)
-    table = StudyTable(results, config.name)
-    for cell in run_cells(cells, table, limit):
-        done = sum(map(table.done, cells))
-        typer.echo(f"{done} of {len(cells)} cells: {cell}", err=True)
-    found = table.of(cells)
-    if found.empty:
-        raise StudyError(f"no cell of study '{config.name}' has been run yet; raise --limit")
-    text = study_tables(config, found)
-    (results / f"{config.name}.md").write_text(text, encoding="utf-8")
-    typer.echo(text)
+    for line in run_study(config, file.parent, results, limit):
+        typer.echo(line, err=True)
+    found = finished_cells(config, file.parent, results)
+    typer.echo(write_page(config, found, results))
 
 
 @app.command(epilog="Example: rsmeta simulate --sensor sar --size 2048 --seed 0 scene.tif")

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,8 @@ def finetune(recipe: Recipe, console: Console | None = None) -> FinishedRun:
         if console is not None:
             console.print(built.plan_table())
         started = time.perf_counter()
-        history = _train(recipe, data, statistics, built, console)
+        callbacks = [] if console is None else [TrainingProgress(console)]
+        history = train(recipe, data, statistics, built, callbacks)
         seconds = {"training_seconds": round(time.perf_counter() - started, 2)}
         bank = built.classifier.modulators
         if bank is not None and bank.left != bank.sites:
@@ -109,20 +110,35 @@ def finetune(recipe: Recipe, console: Console | None = None) -> FinishedRun:
     return FinishedRun(final_path(draft), found.metrics)
 
 
-def _train(
+def train(
     recipe: Recipe,
     data: LabelledData,
     statistics: BandStatistics,
     built: BuiltModel,
-    console: Console | None,
+    callbacks: Sequence[L.Callback] = (),
 ) -> list[EpochRecord]:
+    """Train a model in place.
+
+    Args:
+        recipe: Its recipe.
+        data: Its chips; those of the test are not read.
+        statistics: Statistics that normalise the bands.
+        built: The model.
+        callbacks: What Lightning is to call besides.
+
+    Returns:
+        What happened, epoch by epoch.
+
+    Raises:
+        DataError: A chip cannot be read.
+    """
     datamodule = ChipDataModule(recipe, data, statistics)
     _tell_shared_classes(datamodule, data)
     module = FinetuningModule(recipe, built.classifier, data.train_counts, datamodule)
-    callbacks: list[L.Callback] = [] if console is None else [TrainingProgress(console)]
+    every = list(callbacks)
     if recipe.pruning is not None:
-        callbacks.append(PruneWhileTraining(recipe.pruning, len(modulated_sites(built.plan))))
-    trainer = build_trainer(recipe, callbacks)
+        every.append(PruneWhileTraining(recipe.pruning, len(modulated_sites(built.plan))))
+    trainer = build_trainer(recipe, every)
     if recipe.compute.cache_features:
         _cache_features(datamodule, built.classifier, trainer.strategy.root_device)
     with quiet_lightning():

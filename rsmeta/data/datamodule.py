@@ -1,5 +1,6 @@
 """Batches for training and testing: who is drawn in which epoch, and how chips become tensors."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypedDict
 
@@ -168,8 +169,9 @@ class ChipDataModule(L.LightningDataModule):
         self._labels = data.train.labels
         outer = recipe.outer
         fraction = outer.fraction if outer.held_out else None
+        learning = recipe.inner.epochs - outer.final_epochs
         self.splitter = (
-            OuterSplitter(self._labels, fraction, outer.resample, seed)
+            OuterSplitter(self._labels, fraction, outer.resample, seed, learning)
             if recipe.learns_modulators
             else None
         )
@@ -192,6 +194,14 @@ class ChipDataModule(L.LightningDataModule):
             sampler=EpochSampler(len(self._train), self.splitter, self._recipe.seed),
             collate_fn=collate,
         )
+
+    def inner_steps(self) -> int:
+        """Steps of the inner loop over all epochs, which differ in length."""
+        inner, count = self._recipe.inner, len(self._labels)
+        if self.splitter is None:
+            return inner.epochs * math.ceil(count / inner.batch_size)
+        parts = (self.splitter.split(epoch).inner for epoch in range(inner.epochs))
+        return sum(math.ceil(len(part) / inner.batch_size) for part in parts)
 
     def plain_train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
         """All training chips once, in order, without augmentation."""

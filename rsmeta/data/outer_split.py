@@ -35,16 +35,22 @@ class OuterSplitter:
             all chips are in both parts.
         resample: Draw afresh each `epoch`, or `never`.
         seed: Seed of the draws.
+        epochs: Number of epochs that learn modulators; later ones train on all chips. None for all.
     """
 
     labels: NDArray[np.int64]
     fraction: float | None
     resample: Literal["epoch", "never"]
     seed: int
+    epochs: int | None = None
+
+    def learns(self, epoch: int) -> bool:
+        """Whether an epoch learns modulators."""
+        return self.epochs is None or epoch < self.epochs
 
     def split(self, epoch: int) -> OuterSplit:
         """The split of an epoch: every class of three or more chips has chips in both parts."""
-        if self.fraction is None:
+        if self.fraction is None or not self.learns(epoch):
             everything = np.arange(len(self.labels))
             return OuterSplit(everything, everything)
         draw = epoch if self.resample == "epoch" else 0

@@ -136,6 +136,15 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _modulators_have_epochs(self) -> "Recipe":
+        if self.learns_modulators and self.outer.final_epochs >= self.inner.epochs:
+            raise ValueError(
+                f"outer.final_epochs {self.outer.final_epochs} leaves none of inner.epochs "
+                f"{self.inner.epochs} to learn the modulators in; make it smaller"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _pruning_happens(self) -> "Recipe":
         pruning, epochs = self.pruning, self.inner.epochs
         if pruning is not None and pruning.events(epochs) == 0:

@@ -90,6 +90,11 @@ class OuterLoop(Section):
         "control that tells what the split is worth.",
     )
     resample: Literal["epoch", "never"] = "epoch"
+    final_epochs: int = Field(
+        default=0,
+        ge=0,
+        description="The last epochs keep the modulators as they are, and train on all chips.",
+    )
     balanced: bool = Field(default=True, description="Sample validation chips class-balanced.")
     batch_size: int = Field(
         default=16, ge=1, description="Half of the inner one, which keeps the outer loop cheap."

@@ -12,25 +12,33 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.colors import CenteredNorm, PowerNorm, to_rgb
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.colors import CenteredNorm, PowerNorm
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
 from rsmeta.longtail.metrics import Group
 from rsmeta.recipe import Position
-
-GROUP_COLOURS = {Group.HEAD: "#2f6db5", Group.MEDIUM: "#e3a02f", Group.TAIL: "#b8374a"}
-
-_INK, _MUTED, _GRID, _EMPTY = "#1f2933", "#6b7785", "#e4e8ec", "#f1f3f5"
-_TITLE, _TEXT, _SMALL = 12, 10, 8.5
-_HATCH = "////"
+from rsmeta.report.style import (
+    EMPTY,
+    GROUP_COLOURS,
+    INK,
+    MUTED,
+    SMALL,
+    TEXT,
+    hatch,
+    label_axes,
+    legend_above,
+    matrix_style,
+    open_style,
+    plain,
+    write_cell,
+)
 
 _ANNOTATED_CLASSES = 15
 _ANNOTATED_BARS = 30
 _ANNOTATED_BLOCKS = 32
 _NAMED_CLASSES = 60
-_NAME_LENGTH = 24
 _LEVEL_LETTERS = 45  # room for names side by side; longer ones are slanted
 # Below this departure from 1, gammas look alike: noise must not fill the colour scale.
 _MIN_GAMMA_RANGE = 0.1
@@ -56,26 +64,26 @@ def modulator_map(table: pd.DataFrame, ax: Axes) -> None:
 
     departure = np.abs(gamma[np.isfinite(gamma)] - 1)
     half_range = max(float(departure.max(initial=0)), _MIN_GAMMA_RANGE)
-    colours = colormaps["RdBu_r"].with_extremes(bad=_EMPTY)
+    colours = colormaps["RdBu_r"].with_extremes(bad=EMPTY)
     norm = CenteredNorm(1, half_range)
     mesh = ax.pcolormesh(gamma, cmap=colours, norm=norm, edgecolors="white", linewidth=1)
-    _hatch(ax, np.argwhere(~planned), "no adapter")
+    hatch(ax, np.argwhere(~planned), "no adapter")
     if gamma.shape[1] <= _ANNOTATED_BLOCKS:
         for row, column in np.argwhere(planned):
             value = gamma[row, column]
-            _write(ax, column, row, f"{value:.2f}", colours(norm(value)))
+            write_cell(ax, column, row, f"{value:.2f}", colours(norm(value)))
 
     bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, fraction=0.05)
     bar.ax.set_ylim(max(0.0, 1 - half_range), 1 + half_range)  # gamma is never negative
-    bar.set_label("γ", fontsize=_TEXT, color=_INK, rotation=0, labelpad=8)
+    bar.set_label("γ", fontsize=TEXT, color=INK, rotation=0, labelpad=8)
     bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=_SMALL, colors=_MUTED, labelcolor=_INK)
-    _label(ax, "Strength γ of each adapter", "block (0 is nearest the input)", "position")
-    _matrix_style(ax)
+    bar.ax.tick_params(labelsize=SMALL, colors=MUTED, labelcolor=INK)
+    label_axes(ax, "Strength γ of each adapter", "block (0 is nearest the input)", "position")
+    matrix_style(ax)
     step = math.ceil(gamma.shape[1] / _ANNOTATED_BLOCKS)
     blocks = np.arange(0, gamma.shape[1], step)
     ax.set_xticks(blocks + 0.5, labels=[str(block) for block in blocks])
-    ax.set_yticks(np.arange(len(positions)) + 0.5, labels=[_plain(name) for name in positions])
+    ax.set_yticks(np.arange(len(positions)) + 0.5, labels=[plain(name) for name in positions])
 
 
 def confusion_matrix(table: pd.DataFrame, ax: Axes) -> None:
@@ -91,21 +99,21 @@ def confusion_matrix(table: pd.DataFrame, ax: Axes) -> None:
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(100 * counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
 
-    colours = colormaps["Blues"].with_extremes(bad=_EMPTY)
+    colours = colormaps["Blues"].with_extremes(bad=EMPTY)
     norm = PowerNorm(0.6, 0, 100)  # a confusion of 5 % must be seen beside a diagonal of 90 %
     mesh = ax.pcolormesh(shares, cmap=colours, norm=norm)
-    _hatch(ax, np.argwhere(np.isnan(shares)), "no test chips")
+    hatch(ax, np.argwhere(np.isnan(shares)), "no test chips")
     if len(names) <= _ANNOTATED_CLASSES:
         for row, column in np.argwhere(shares > 0):
             share = shares[row, column]
-            _write(ax, column, row, _percent(share), colours(norm(share)))
+            write_cell(ax, column, row, _percent(share), colours(norm(share)))
 
     ticks = [0, 5, 20, 40, 60, 80, 100]
     bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, fraction=0.04, ticks=ticks, format="%d %%")
     bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=_SMALL, colors=_MUTED, labelcolor=_INK)
-    _label(ax, "Confusion matrix, % of each true class", "predicted class", "true class")
-    _matrix_style(ax)
+    bar.ax.tick_params(labelsize=SMALL, colors=MUTED, labelcolor=INK)
+    label_axes(ax, "Confusion matrix, % of each true class", "predicted class", "true class")
+    matrix_style(ax)
     ax.set_aspect("equal")
     _class_ticks(ax, ax.xaxis, names, 0.5)
     _class_ticks(ax, ax.yaxis, names, 0.5)
@@ -131,7 +139,7 @@ def class_distribution(table: pd.DataFrame, ax: Axes) -> None:
     ax.set_ylim(floor, 2 * max(counts.max(initial=1), 1))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     ax.yaxis.set_minor_formatter(NullFormatter())
-    _label(ax, "Training chips of each class", "", "training chips")
+    label_axes(ax, "Training chips of each class", "", "training chips")
     _bar_style(ax, ordered)
 
 
@@ -154,7 +162,7 @@ def class_accuracy(table: pd.DataFrame, ax: Axes) -> None:
     lines = []
     if not np.isnan(average):
         style: dict[str, Any] = {
-            "color": _INK,
+            "color": INK,
             "linewidth": 1,
             "linestyle": (0, (4, 3)),
             "zorder": 3,
@@ -163,7 +171,7 @@ def class_accuracy(table: pd.DataFrame, ax: Axes) -> None:
     ax.set_ylim(0, 1.08)
     ax.set_yticks(np.linspace(0, 1, 6))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-    _label(ax, "Test accuracy of each class", "", "accuracy")
+    label_axes(ax, "Test accuracy of each class", "", "accuracy")
     _bar_style(ax, ordered, lines)
 
 
@@ -185,15 +193,15 @@ def learning_curves(table: pd.DataFrame, ax: Axes) -> None:
             line.set(linewidth=1.8, clip_on=False)
             if len(table) <= 40:
                 line.set(marker=marker, markersize=4.5)
-    _label(ax, "Loss by epoch", "epoch", "mean loss")
-    _open_style(ax)
+    label_axes(ax, "Loss by epoch", "epoch", "mean loss")
+    open_style(ax)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
     if len(table):
         first, last = float(table["epoch"].min()), float(table["epoch"].max())
         ax.set_xlim(first - 0.5 * (first == last), last + 0.5 * (first == last))
     if ax.lines:
-        ax.legend(frameon=False, fontsize=_SMALL, labelcolor=_INK)
+        ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK)
 
 
 def by_training_chips(table: pd.DataFrame) -> pd.DataFrame:
@@ -213,51 +221,21 @@ def _group_bars(
 
 def _bar_style(ax: Axes, table: pd.DataFrame, lines: Sequence[Any] = ()) -> None:
     """Names below the bars, and above the axes a legend of groups and `lines`."""
-    _open_style(ax)
+    open_style(ax)
     ax.set_xlim(-0.6, len(table) - 0.4)
     _class_ticks(ax, ax.xaxis, [str(name) for name in table["class"]], 0)
     found = set(table["group"])
     patches = [Patch(color=GROUP_COLOURS[g], label=g.value) for g in Group if g.value in found]
-    _legend_above(ax, [*patches, *lines])
-
-
-def _legend_above(ax: Axes, handles: Sequence[Any]) -> None:
-    ax.legend(
-        handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=max(1, len(handles)),
-        frameon=False, fontsize=_SMALL, labelcolor=_INK, borderaxespad=0.3, borderpad=0.2,
-        handlelength=1.4, columnspacing=1.2,
-    )  # fmt: skip
-
-
-def _label(ax: Axes, title: str, x: str, y: str) -> None:
-    ax.set_title(title, loc="left", fontsize=_TITLE, fontweight="bold", color=_INK, pad=8)
-    ax.set_xlabel(x, fontsize=_TEXT, color=_INK)
-    ax.set_ylabel(y, fontsize=_TEXT, color=_INK)
-
-
-def _open_style(ax: Axes) -> None:
-    """Axes without a box, with light horizontal lines."""
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.spines["bottom"].set_color(_MUTED)
-    ax.grid(axis="y", color=_GRID, linewidth=0.8)
-    ax.set_axisbelow(True)
-    ax.tick_params(labelsize=_SMALL, colors=_MUTED, labelcolor=_INK)
-    ax.tick_params(axis="y", which="both", length=0)
-
-
-def _matrix_style(ax: Axes) -> None:
-    ax.invert_yaxis()
-    ax.spines[:].set_visible(False)
-    ax.tick_params(labelsize=_SMALL, length=0, labelcolor=_INK)
+    legend_above(ax, [*patches, *lines])
 
 
 def _class_ticks(ax: Axes, axis: Axis, names: Sequence[str], offset: float) -> None:
     """Name the classes; beyond what can be read, only every second, third, ..."""
     step = max(1, math.ceil(len(names) / _NAMED_CLASSES))
     places = range(0, len(names), step)
-    labels = [_plain(name) for name in names[::step]]
+    labels = [plain(name) for name in names[::step]]
     axis.set_ticks([place + offset for place in places], labels=labels)
-    size = _SMALL if len(places) <= 20 else 7.5
+    size = SMALL if len(places) <= 20 else 7.5
     axis.set_tick_params(length=0, labelsize=size)
     level = len(labels) * max(map(len, labels), default=0) <= _LEVEL_LETTERS
     if axis is ax.xaxis and not level:
@@ -267,33 +245,11 @@ def _class_ticks(ax: Axes, axis: Axis, names: Sequence[str], offset: float) -> N
             label.set(**(slant if len(places) <= 20 else upright))
 
 
-def _hatch(ax: Axes, cells: NDArray[np.int64], meaning: str) -> None:
-    """Hatch (row, column) cells of a matrix and say in a legend what that means."""
-    style: dict[str, Any] = {
-        "facecolor": _EMPTY,
-        "edgecolor": "#c9d0d7",
-        "hatch": _HATCH,
-        "linewidth": 0,
-    }
-    for row, column in cells:
-        ax.add_patch(Rectangle((column, row), 1, 1, **style))
-    if len(cells):
-        _legend_above(ax, [Patch(label=meaning, **style)])
-
-
-def _write(ax: Axes, column: int, row: int, text: str, background: Any) -> None:
-    """Write into a cell of a matrix, in black or white, whichever is readable."""
-    luminance = float(np.dot(to_rgb(background), (0.299, 0.587, 0.114)))
-    colour = _INK if luminance > 0.55 else "white"
-    where = (column + 0.5, row + 0.5)
-    ax.text(*where, text, ha="center", va="center", fontsize=_SMALL, color=colour)
-
-
 def _write_above(ax: Axes, x: int, y: float, text: str, rotation: int = 0) -> None:
     behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}  # hides the average's line
     ax.annotate(
         text, (x, y), (0, 2), textcoords="offset points", ha="center", va="bottom", bbox=behind,
-        fontsize=7.5, color=_MUTED if rotation else _INK, rotation=rotation, zorder=4,
+        fontsize=7.5, color=MUTED if rotation else INK, rotation=rotation, zorder=4,
     )  # fmt: skip
 
 
@@ -302,11 +258,3 @@ def _percent(share: float) -> str:
     if share < 1:
         return "<1"
     return ">99" if 99 < share < 100 else f"{share:.0f}"
-
-
-def _plain(name: str) -> str:
-    """A name on one short line, with no character that matplotlib takes for mathematics."""
-    line = " ".join(name.split())
-    # Names alike at their start often differ at their end, so the middle goes.
-    short = line if len(line) <= _NAME_LENGTH else f"{line[:14]}…{line[14 - _NAME_LENGTH + 1 :]}"
-    return short.replace("$", r"\$")

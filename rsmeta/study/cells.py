@@ -28,6 +28,7 @@ class Cell:
         folder: Folder of the study, which the paths of its record are relative to.
         source: The cell whose learned modulators this one trains with; None for its own.
         pattern: What is made of them; see `rsmeta.recipe.GammaTable`.
+        search_passes: Chips passed forward and backward to find the recipe.
     """
 
     variant: str
@@ -37,6 +38,7 @@ class Cell:
     folder: Path
     source: "Cell | None" = None
     pattern: str = ""
+    search_passes: float = 0
 
     @cached_property
     def record(self) -> str:
@@ -111,6 +113,20 @@ def cells_of(study: Study, folder: Path) -> list[Cell]:
                 if v.gamma_of is not None
             ]
     return cells
+
+
+def searched_cells(study: Study, folder: Path) -> list[Cell]:
+    """What a search starts from: the recipe at every combination of levels and every seed.
+
+    Raises:
+        RecipeError: The recipe cannot be read or is not valid.
+    """
+    base = read_values(folder / study.recipe)
+    return [
+        _cell(study, base, folder, "Optuna", Variant(), levels, seed)
+        for seed in study.seeds
+        for levels in _combinations(study)
+    ]
 
 
 def _combinations(study: Study) -> Iterator[dict[str, str]]:

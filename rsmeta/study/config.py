@@ -1,7 +1,7 @@
 """What a study compares, as written in YAML."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,31 @@ class Variant(Section):
     )
 
 
+class HeatMap(Section):
+    """A figure of two axes: mean accuracy at each pair of their levels."""
+
+    rows: str
+    columns: str
+
+
+class Search(Section):
+    """Hyperparameter search by Optuna, as a baseline: positions, depths, scale, learning rate.
+
+    Trials are judged on chips held out from the training chips. The best of them is trained on all
+    training chips, and becomes a variant of its own for each budget.
+    """
+
+    budgets: list[Annotated[int, Field(ge=1)]] = Field(
+        default=[5, 10, 20, 40], min_length=1, description="Numbers of trials."
+    )
+    fraction: float = Field(
+        default=0.2, gt=0, lt=1, description="Share of the training chips that judges trials."
+    )
+    set: Assignments = Field(
+        default={"peft.modulators": "fixed"}, description="Values of all trials, by key."
+    )
+
+
 class Study(Section):
     """A recipe and what is varied of it; every combination is a cell, run once for each seed."""
 
@@ -40,6 +65,8 @@ class Study(Section):
         description="Further choices, such as data sets or adapters: every variant is run at every "
         "combination of their levels, and compared within it.",
     )
+    search: Search | None = None
+    heat_maps: list[HeatMap] = Field(default_factory=list)
     baseline: str = Field(description="The variant that the others are compared with, in pairs.")
 
     @model_validator(mode="after")
@@ -58,4 +85,7 @@ class Study(Section):
                 )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds: a seed stands twice")
+        named = {name for figure in self.heat_maps for name in (figure.rows, figure.columns)}
+        if unknown := sorted(named - set(self.axes)):
+            raise ValueError(f"heat_maps: there is no axis '{unknown[0]}'")
         return self

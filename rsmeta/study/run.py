@@ -1,44 +1,99 @@
-"""Running the cells of a study, each in a process of its own, and only once."""
+"""Running the cells and searches of a study, each in a process of its own, and only once."""
 
 import json
-import multiprocessing
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from rsmeta.errors import RsmetaError, StudyError
+from rsmeta.errors import StudyError
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import assign, validate
-from rsmeta.study.cells import Cell
-from rsmeta.study.table import StudyTable
+from rsmeta.study.cells import Cell, cells_of, searched_cells
+from rsmeta.study.config import Study
+from rsmeta.study.processes import in_new_process
+from rsmeta.study.search import TrialStore
+from rsmeta.study.table import PASSES, StudyTable
 
 
-def run_cells(cells: list[Cell], table: StudyTable, limit: int | None = None) -> Iterator[Cell]:
-    """Run the cells that are not in the table yet, one after the other.
+def run_study(study: Study, folder: Path, results: Path, limit: int | None = None) -> Iterator[str]:
+    """Run what has not been run yet: the cells, then the trials of a search and their winners.
 
     Args:
-        cells: Cells of a study, each after the one it takes its modulators from.
-        table: Where results are kept.
-        limit: Run at most so many; None for all.
+        study: The study.
+        folder: Folder of its file.
+        results: Folder of its results.
+        limit: Run at most so many cells and trials; None for all.
 
     Yields:
-        Each cell as soon as its result is in the table.
+        A line for each cell and trial, as soon as its result is on disk.
 
     Raises:
-        StudyError: A cell failed; what was finished before it is in the table.
+        StudyError: A cell or a trial failed; what was finished before it is on disk.
     """
-    waiting = [cell for cell in cells if not table.done(cell)]
-    for cell in waiting[:limit]:
-        with tempfile.TemporaryDirectory() as folder:
-            recipe = _with_modulators(cell, table, Path(folder))
-            result, modulators = _in_new_process(cell, recipe)
+    return islice(_all(study, folder, results), limit)
+
+
+def _all(study: Study, folder: Path, results: Path) -> Iterator[str]:
+    table = StudyTable(results, study.name)
+    cells = cells_of(study, folder)
+    yield from _cells(cells, table)
+    if study.search is None:
+        return
+    for store in searches_of(study, folder, results):
+        for budget in sorted(study.search.budgets):
+            for ended in store.run(budget):
+                yield f"{ended} of {budget} trials: {store.cell}"
+            yield from _cells([store.winner(budget)], table)
+
+
+def finished_cells(study: Study, folder: Path, results: Path) -> pd.DataFrame:
+    """The results that are there, one cell a row, in the order of the study.
+
+    Args:
+        study: The study.
+        folder: Folder of its file.
+        results: Folder of its results.
+
+    Raises:
+        StudyError: There are none, or they cannot be read.
+    """
+    cells = cells_of(study, folder)
+    if study.search is not None and (results / trials_file(study)).exists():
+        for store in searches_of(study, folder, results):
+            ended = len(store.finished())
+            cells += [store.winner(b) for b in sorted(study.search.budgets) if b <= ended]
+    found = StudyTable(results, study.name).of(cells)
+    if found.empty:
+        raise StudyError(f"no cell of study '{study.name}' has been run yet; raise --limit")
+    return found
+
+
+def searches_of(study: Study, folder: Path, results: Path) -> list[TrialStore]:
+    """The searches of a study: one for each seed and combination of levels."""
+    assert study.search is not None
+    file = results / trials_file(study)
+    return [TrialStore(file, cell, study.search) for cell in searched_cells(study, folder)]
+
+
+def trials_file(study: Study) -> str:
+    """Name of the journal that holds the trials of a study."""
+    return f"{study.name}_trials.log"
+
+
+def _cells(cells: list[Cell], table: StudyTable) -> Iterator[str]:
+    """Run the cells that are not in the table; each stands after the one it takes gammas from."""
+    for cell in cells:
+        if table.done(cell):
+            continue
+        with tempfile.TemporaryDirectory() as temporary:
+            recipe = _with_modulators(cell, table, Path(temporary))
+            result, modulators = in_new_process(f"cell '{cell}'", run_recipe, recipe)
         table.add(cell, result, modulators)
-        yield cell
+        yield f"{sum(map(table.done, cells))} of {len(cells)} cells: {cell}"
 
 
 def _with_modulators(cell: Cell, table: StudyTable, folder: Path) -> Recipe:
@@ -50,18 +105,6 @@ def _with_modulators(cell: Cell, table: StudyTable, folder: Path) -> Recipe:
         table.gamma(cell.source).to_csv(file, index=False)
         assign(Recipe, values, {"peft.gamma_from": {"file": str(file), "pattern": cell.pattern}})
     return validate(Recipe, values)
-
-
-def _in_new_process(cell: Cell, recipe: Recipe) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Memory is counted from zero, and nothing of one cell reaches the next."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        try:
-            return pool.submit(run_recipe, recipe).result()
-        except RsmetaError as error:
-            raise StudyError(f"cell '{cell}': {error}") from error
-        except BrokenProcessPool as error:
-            raise StudyError(f"cell '{cell}': its process ended without a result") from error
 
 
 def run_recipe(recipe: Recipe) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -79,6 +122,7 @@ def run_recipe(recipe: Recipe) -> tuple[dict[str, Any], pd.DataFrame]:
         "test_chips": metrics["test_chips"],
         "loss": history["loss"].iloc[-1],
         "skipped_outer_steps": int(history["skipped_outer_steps"].sum()),
+        PASSES: int(history["passes"].sum()),
         **resources,
     }
     return row, pd.read_csv(run / "modulators.csv")

@@ -11,6 +11,7 @@ from rsmeta.study.cells import Cell, digest, present_record
 
 SCORES = ("head", "medium", "tail", "average")
 KEY, VARIANT, SEED = "cell", "variant", "seed"
+PASSES, ALL_PASSES = "passes", "passes_with_search"
 _RECORD, _SOURCE, _PATTERN = "recipe", "gamma_of", "gamma_pattern"
 _MODULATORS = [KEY, "block", "position", "gamma"]
 
@@ -31,7 +32,7 @@ class StudyTable:
     def __init__(self, folder: Path, name: str) -> None:
         self.results_file = folder / f"{name}.csv"
         self.modulators_file = folder / f"{name}_modulators.csv"
-        self.results = _read(self.results_file, [KEY, _RECORD, _SOURCE, _PATTERN])
+        self.results = _read(self.results_file, [KEY, PASSES, _RECORD, _SOURCE, _PATTERN])
         self.modulators = _read(self.modulators_file, _MODULATORS)
         keys = _present_keys(self.results)
         self.results[KEY] = self.results[KEY].replace(keys)
@@ -60,10 +61,19 @@ class StudyTable:
         _write(self.results_file, self.results)
 
     def of(self, cells: list[Cell]) -> pd.DataFrame:
-        """The results of these cells alone, in their order; missing ones are left out."""
-        order = {cell.key: number for number, cell in enumerate(cells)}
-        rows = self.results[self.results[KEY].isin(list(order))]
-        return rows.sort_values(KEY, key=lambda keys: keys.map(order)).reset_index(drop=True)
+        """The results of these cells alone, in their order and by their names.
+
+        Cells of one key, such as the winners of two searches, share a result. Missing ones are
+        left out. The column `passes_with_search` is what the result has cost in all.
+        """
+        rows = self.results.drop(columns=[VARIANT, SEED], errors="ignore").set_index(KEY)
+        found = [
+            {KEY: cell.key, VARIANT: cell.variant, **rows.loc[cell.key], **cell.levels}
+            | {SEED: cell.seed, ALL_PASSES: rows.loc[cell.key][PASSES] + cell.search_passes}
+            for cell in cells
+            if cell.key in rows.index
+        ]
+        return pd.DataFrame(found)
 
 
 def _present_keys(results: pd.DataFrame) -> dict[str, str]:

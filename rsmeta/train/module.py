@@ -39,6 +39,7 @@ class EpochRecord:
         outer_loss: Mean validation loss of the outer steps; NaN where there were none.
         hypergradient_cosine: Mean cosine between successive hypergradients; NaN likewise.
         skipped_outer_steps: Outer steps that the guard skipped.
+        passes: Chips passed forward and backward through the model, by both loops.
         head_accuracy, tail_accuracy: Of the training batches; NaN where a group is empty.
         gamma_mean, gamma_min, gamma_max: Over the modulators left; NaN where there are none.
         sites: Number of sites with a modulator that pruning has left at the epoch's end.
@@ -50,6 +51,7 @@ class EpochRecord:
     outer_loss: float
     hypergradient_cosine: float
     skipped_outer_steps: int
+    passes: int
     head_accuracy: float
     tail_accuracy: float
     gamma_mean: float
@@ -64,6 +66,7 @@ class _EpochSums:
     def __init__(self, classes: int) -> None:
         self.losses: list[float] = []
         self.outer: list[OuterRecord] = []
+        self.passes = 0
         self.hits = np.zeros(classes)
         self.seen = np.zeros(classes)
 
@@ -100,7 +103,7 @@ class FinetuningModule(L.LightningModule):
         self.history: list[EpochRecord] = []
         self._recipe = recipe
         self._from_tokens = recipe.compute.cache_features
-        self._datamodule = datamodule
+        self.datamodule = datamodule
         self._loss = build_loss(recipe.inner.loss, counts, recipe.head.scale)
         groups = assign_groups(counts, recipe.long_tail)
         self._members = {group: np.array([g is group for g in groups]) for group in Group}
@@ -112,13 +115,22 @@ class FinetuningModule(L.LightningModule):
         self._recorder: TrajectoryRecorder | None = None
         self._problem = BilevelProblem(self._inner_loss, self._outer_loss)
 
+    @property
+    def inner_steps(self) -> int:
+        """Steps of the inner loop in the whole training."""
+        return self.datamodule.inner_steps()
+
+    @property
+    def passes(self) -> int:
+        """Chips passed forward and backward in this epoch, by both loops."""
+        return self._sums.passes
+
     # --- inner and outer loop ---------------------------------------------------------------------
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The recipe's optimiser and a cosine schedule over all inner steps."""
         optimiser = build_inner_optimiser(self._recipe.inner, self.classifier.inner_parameters())
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = CosineAnnealingLR(optimiser, T_max=steps)
+        schedule = CosineAnnealingLR(optimiser, T_max=self.inner_steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule}}
 
     def on_train_start(self) -> None:
@@ -147,7 +159,7 @@ class FinetuningModule(L.LightningModule):
     @torch.no_grad()
     def _features(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Features and labels of all training chips, without augmentation."""
-        for batch in self._datamodule.plain_train_dataloader():
+        for batch in self.datamodule.plain_train_dataloader():
             moved = self._moved(batch)
             if self._from_tokens:
                 features = self.classifier.features_from_tokens(moved["image"])
@@ -163,15 +175,20 @@ class FinetuningModule(L.LightningModule):
         """One inner step and, when it is due, one outer step."""
         optimiser = self._inner_optimiser
         logits = self.classifier(batch["image"], self._from_tokens)
+        self._sums.passes += len(logits)
         loss = self._loss(logits, batch["label"])
         optimiser.zero_grad()
         self.manual_backward(loss, inputs=self.classifier.inner_parameters())
         optimiser.step()
-        if self._recorder is not None:
-            self._recorder.add(batch, float(self._schedule.get_last_lr()[0]))
+        learning_rate = float(self._schedule.get_last_lr()[0])
         self._schedule.step()
         self._count(loss, logits, batch["label"])
-        if self._outer is not None and self.global_step % self._recipe.outer.every == 0:
+        splitter = self.datamodule.splitter
+        if self._outer is None or splitter is None or not splitter.learns(self.current_epoch):
+            return
+        assert self._recorder is not None
+        self._recorder.add(batch, learning_rate)
+        if self.global_step % self._recipe.outer.every == 0:
             self._outer_step(self._outer)
 
     @property
@@ -188,7 +205,7 @@ class FinetuningModule(L.LightningModule):
 
     def _outer_step(self, step: OuterStep) -> None:
         assert self._recorder is not None
-        batches = self._datamodule.outer_batches(self.current_epoch, self.global_step)
+        batches = self.datamodule.outer_batches(self.current_epoch, self.global_step)
         moved = [self._moved(batch) for batch in batches]
         devices = [self.device] if self.device.type == "cuda" else []
         # Dropout and drop-path of the outer loop must not move the inner loop's random numbers.
@@ -200,7 +217,7 @@ class FinetuningModule(L.LightningModule):
         bank = self.classifier.modulators
         assert bank is not None
         found = contributions(
-            self.classifier, self._datamodule.balanced_batches(), self._from_tokens
+            self.classifier, self.datamodule.balanced_batches(), self._from_tokens
         )
         bank.keep_only(largest(found, count))
         if self._recorder is not None:
@@ -209,6 +226,7 @@ class FinetuningModule(L.LightningModule):
 
     def _logits(self, parameters: Tensors, rho: Tensor, batch: Batch) -> Tensor:
         """Logits at given inner parameters and rho, instead of the module's own."""
+        self._sums.passes += len(batch["label"])
         values = dict(zip(self.classifier.inner_names(), parameters, strict=True))
         replaced = values | {"modulators.rho": rho}
         logits: Tensor = functional_call(
@@ -262,6 +280,7 @@ class FinetuningModule(L.LightningModule):
                 outer_loss=_mean([record.loss for record in sums.outer]),
                 hypergradient_cosine=_mean(cosines),
                 skipped_outer_steps=sum(record.skipped for record in sums.outer),
+                passes=sums.passes,
                 head_accuracy=sums.group_accuracy(self._members[Group.HEAD]),
                 tail_accuracy=sums.group_accuracy(self._members[Group.TAIL]),
                 gamma_mean=float(gamma.mean()),

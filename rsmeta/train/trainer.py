@@ -18,6 +18,7 @@ def build_trainer(recipe: Recipe, callbacks: Sequence[L.Callback]) -> L.Trainer:
             accelerator=recipe.compute.accelerator,
             devices=1,
             max_epochs=recipe.inner.epochs,
+            reload_dataloaders_every_n_epochs=1,  # epochs differ in length
             callbacks=list(callbacks),
             logger=False,
             enable_checkpointing=False,

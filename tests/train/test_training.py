@@ -162,3 +162,32 @@ def test_a_cache_of_nothing_is_one_line_and_leaves_nothing(tiny_recipe, tmp_path
 def test_augmentation_and_a_cache_exclude_each_other(tiny_recipe):
     with pytest.raises(ValidationError, match="augmentation changes chips in every epoch"):
         tiny_recipe(compute={"cache_features": True}, augmentation={"geometry": "d4"})
+
+
+# --- final epochs ---------------------------------------------------------------------------------
+
+
+def test_final_epochs_train_on_all_chips_with_the_modulators_as_they_are(tiny_recipe, monkeypatch):
+    used: dict[int, set[float]] = {}
+    step = FinetuningModule.training_step
+
+    def watched(module, batch, index):
+        used.setdefault(module.current_epoch, set()).update(batch["image"].sum((1, 2, 3)).tolist())
+        step(module, batch, index)
+
+    monkeypatch.setattr(FinetuningModule, "training_step", watched)
+    inner = {"epochs": 4, "batch_size": 4}
+    outer = {"every": 1, "batch_size": 11, "learning_rate": 0.1, "final_epochs": 2}
+    run = finetune(tiny_recipe(inner=inner, outer=outer)).folder
+    history = pd.read_csv(run / "history.csv")
+    assert history["gamma_max"].nunique() == 2
+    assert history["gamma_max"][1] == history["gamma_max"][3] != history["gamma_max"][0]
+    assert history["outer_loss"].notna().tolist() == [True, True, False, False]
+    assert used[2] == used[3] > used[1]
+    assert history["learning_rate"].iloc[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_some_epoch_must_learn_the_modulators(tiny_recipe):
+    with pytest.raises(ValidationError, match=r"outer\.final_epochs 2 leaves none of"):
+        tiny_recipe(outer={"final_epochs": 2})
+    tiny_recipe(outer={"final_epochs": 2}, peft={"method": "lora", "modulators": "fixed"})

@@ -1,0 +1,81 @@
+"""The tables of a study as markdown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from rsmeta.study.comparison import Difference, bootstrap, paired_differences, summarise
+from rsmeta.study.config import Study
+from rsmeta.study.table import ALL_PASSES, SCORES, SEED, VARIANT
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it is shown: text in every cell."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def tables_of(study: Study, results: pd.DataFrame) -> list[Table]:
+    """Accuracy of every variant at every level, and differences to the baseline over all levels.
+
+    Args:
+        study: The study.
+        results: Its finished cells, one a row; at least one.
+    """
+    tables = [accuracy_table(study, results)]
+    if study.baseline in set(results[VARIANT]) and results[VARIANT].nunique() > 1:
+        tables.append(difference_table(study, results))
+    return tables
+
+
+def accuracy_table(study: Study, results: pd.DataFrame) -> Table:
+    """Mean and standard error over seeds in %, by variant and level, and what they cost.
+
+    `passes` are chips passed forward and backward, in searching as well as in training.
+    """
+    by = [*study.axes, VARIANT]
+    summary = summarise(results, by, SCORES)
+    header = [*by, *SCORES, "seeds", "training", "passes"]
+    groups = results.groupby(by, sort=False)
+    seconds, passes = groups["training_seconds"].median(), groups[ALL_PASSES].mean()
+    rows = []
+    for index, row in summary.iterrows():
+        names = [str(name) for name in (index if isinstance(index, tuple) else (index,))]
+        scores = [_score(row[score, "mean"], row[score, "error"]) for score in SCORES]
+        costs = [f"{seconds[index]:.0f} s", f"{passes[index]:,.0f}"]
+        rows.append([*names, *scores, str(int(row["seeds", "count"])), *costs])
+    return Table("Accuracy in %", header, rows)
+
+
+def difference_table(study: Study, results: pd.DataFrame) -> Table:
+    """Paired differences to the baseline in points, with 95 % intervals."""
+    pair = [*study.axes, SEED]
+    rows = []
+    for variant in results[VARIANT].unique():
+        if variant == study.baseline:
+            continue
+        cells, count = [], 0
+        for score in SCORES:
+            found = paired_differences(results, variant, study.baseline, pair, score)
+            cells.append(_difference(bootstrap(found)) if len(found) else "-")
+            count = max(count, len(found))
+        rows.append([variant, *cells, str(count)])
+    header = ["", *SCORES, "pairs"]
+    title = f"Difference to {study.baseline} in points, and its 95 % interval"
+    return Table(title, header, rows)
+
+
+def _score(mean: float, error: float) -> str:
+    if pd.isna(mean):
+        return "-"
+    return f"{100 * mean:.1f}" + ("" if pd.isna(error) else f" ± {100 * error:.1f}")
+
+
+def _difference(found: Difference) -> str:
+    if found.pairs == 1:
+        return f"{100 * found.mean:+.1f}"
+    return f"{100 * found.mean:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
