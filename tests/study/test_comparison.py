@@ -5,6 +5,7 @@ import pytest
 from rsmeta.study.comparison import bootstrap, paired_differences, summarise
 from rsmeta.study.config import Study
 from rsmeta.study.markdown import study_tables
+from rsmeta.study.tables import tables_of
 
 ROWS = [
     ("base", "a", 0, 0.50), ("base", "a", 1, 0.60), ("base", "b", 0, 0.70), ("base", "b", 1, 0.80),
@@ -60,9 +61,11 @@ def test_tables_say_accuracy_and_differences_in_percent_and_points(results):
             "axes": {"data": {"a": {}, "b": {}}},
         }
     )  # fmt: skip
-    text = study_tables(study, results.assign(training_seconds=[10, 20, 30, 40, 50, 60, 70]))
-    assert "| a | base | 55.0 ± 5.0 | 55.0 ± 5.0 | 55.0 ± 5.0 | 55.0 ± 5.0 | 2 | 15 s |" in text
-    assert "| b | new | 71.0 | 71.0 | 71.0 | 71.0 | 1 | 70 s |" in text
-    assert "| minus base | head | medium | tail | average | pairs |" in text
+    costs = {"training_seconds": [10, 20, 30, 40, 50, 60, 70], "passes_with_search": 1000}
+    text = study_tables("s", tables_of(study, results.assign(**costs)))
+    same = "| 55.0 ± 5.0 " * 4
+    assert f"| a | base {same}| 2 | 15 s | 1,000 |" in text
+    assert "| b | new | 71.0 | 71.0 | 71.0 | 71.0 | 1 | 70 s | 1,000 |" in text
+    assert "Difference to base in points, and its 95 % interval:" in text
     assert "| new | +2.7 [+1.0, +5.0] |" in text
     assert "not yet run" not in text
