@@ -191,11 +191,10 @@ def _turned(image: Image.Image, found: _Object, margin: float) -> Image.Image | 
 
 def _write(path: Path, write: Callable[[Path], Any]) -> None:
     """Write a file that is either complete or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(unfinished)
         unfinished.replace(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise DataError(f"data.cache: '{path}' cannot be written: {reason(error)}") from error

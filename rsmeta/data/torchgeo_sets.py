@@ -165,8 +165,9 @@ def _find(name: str) -> type[Any]:
         and not inspect.isabstract(kind)
     }
     if name not in kinds:
-        near = get_close_matches(name, kinds, n=1)
-        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        written = {key.lower(): key for key in kinds}
+        near = get_close_matches(name.lower(), written, n=1)
+        hint = f" (did you mean '{written[near[0]]}'?)" if near else ""
         raise DataError(
             f"data.dataset '{name}' is not a data set of chips in torchgeo.datasets{hint}; "
             "e.g. EuroSAT, RESISC45, So2Sat"
