@@ -36,7 +36,7 @@ Overrides = Annotated[
 def main() -> None:
     """Run the command; an error of the user's becomes one line a problem and an exit status."""
     log = logging.getLogger("rsmeta")
-    log.addHandler(logging.StreamHandler())
+    log.handlers = [logging.StreamHandler()]
     log.setLevel(logging.INFO)
     try:
         app()

@@ -56,14 +56,15 @@ class DotaData(_ChipFiles):
         default=0.0,
         ge=0,
         le=4,
-        description="Context on each side, as a share of the box's side; ends at the image's edge.",
+        description="Context on each side, as a share of the box's side. A horizontal chip ends at "
+        "the image's edge, an oriented one has no data beyond it.",
     )
     minimum_side: float = Field(
         default=1.0, ge=1, description="Pixels; objects with a shorter side are left out."
     )
     download: bool = Field(default=False, description="Let TorchGeo download what is missing.")
     checksum: bool = Field(default=False, description="Let TorchGeo check the archives' MD5 sums.")
-    sensor: Literal["rgb"] = "rgb"
+    sensor: str = Field(default="rgb", description="Always rgb.")
     bands: None = None
     crop: None = None
     classes: list[str] = Field(
@@ -71,6 +72,12 @@ class DotaData(_ChipFiles):
         min_length=2,
         description="Classes to cut out, in order; default: the 15 of version 1.0.",
     )
+
+    @model_validator(mode="after")
+    def _images_are_photographs(self) -> "DotaData":
+        if self.sensor != "rgb":
+            raise ValueError(f"sensor '{self.sensor}': DOTA's images are rgb; leave sensor out")
+        return self
 
     @model_validator(mode="after")
     def _classes_exist(self) -> "DotaData":

@@ -300,7 +300,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(load, root, tmp_path):
         ({"classes": ["ship", "teapot"]}, ["no class teapot", "small-vehicle"]),
         ({"classes": ["ship", "helipad"]}, ["DOTA 1.0 has no class helipad"]),
         ({"classes": ["ship", "ship"]}, ["stands twice"]),
-        ({"sensor": "sar"}, ["data.sensor"]),
+        ({"sensor": "sar"}, ["sensor 'sar': DOTA's images are rgb"]),
         ({"bands": ["R"]}, ["data.bands"]),
         ({"crop": 32}, ["data.crop"]),
     ],

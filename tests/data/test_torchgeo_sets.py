@@ -400,6 +400,13 @@ def test_a_section_that_cannot_be_meant_is_one_line(data, parts):
     assert all(part in line for part in parts)
 
 
+def test_another_sensor_of_a_set_is_an_override_like_any_other(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: x\ndata: {source: torchgeo, dataset: So2Sat, root: r, imbalance: 5}\n")
+    data = read_recipe(Recipe, path, ["data.sensor=sentinel1"]).data
+    assert (data.imbalance, data.bands) == (5, ["VH", "VV"])
+
+
 def test_the_recipe_of_eurosat_validates_on_a_miniature(tmp_path, monkeypatch, request):
     eurosat(tmp_path, "eurosat-spatial")
     monkeypatch.setenv("EUROSAT", str(tmp_path))
