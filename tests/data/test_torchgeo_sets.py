@@ -21,7 +21,7 @@ from PIL import Image
 
 from rsmeta.data.sources import load_data
 from rsmeta.data.torchgeo_sets import draw_held_out
-from rsmeta.errors import DataError, RecipeError
+from rsmeta.errors import DataError
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import read_recipe, validate
 from rsmeta.validation import validate_recipe
@@ -368,43 +368,7 @@ def test_the_same_share_of_every_class_is_held_out(fraction, seed):
     assert np.array_equal(drawn, draw_held_out(labels, fraction, seed))
 
 
-# --- the recipe's section ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dataset", ALL)
-def test_a_known_set_reads_back_as_itself(dataset):
-    once = recipe(dataset=dataset, root="r")
-    assert validate(Recipe, once.model_dump(mode="json")) == once
-
-
-@pytest.mark.parametrize(
-    ("data", "parts"),
-    [
-        ({"dataset": "EuroSAT", "sensor": "rgb"}, ["'rgb'", "allowed: sentinel2-l1c"]),
-        ({"dataset": "So2Sat", "bands": ["B01"]}, ["no band B01", "B8A"]),
-        ({"dataset": "EuroSAT", "bands": ["B4"]}, ["'B4'", "B04"]),
-        ({"dataset": "EuroSAT", "test_split": "validation"}, ["no split validation", "val, test"]),
-        ({"dataset": "EuroSAT", "train_splits": ["train", "test"]}, ["stands twice"]),
-        ({"dataset": "EuroSAT", "train_splits": ["val", "val"]}, ["stands twice"]),
-        ({"dataset": "EuroSAT", "test_draw": {}}, ["for data sets without splits"]),
-        ({"dataset": "PatternNet", "test_split": "test"}, ["for data sets without splits"]),
-        ({"dataset": "Other", "sensor": "rgb"}, ["splits of Other are not known", "test_draw"]),
-        ({"dataset": "Other", "sensor": "rgb", "test_split": "test"}, ["not known"]),
-        ({"dataset": "Other"}, ["data.sensor: is missing"]),
-    ],
-)
-def test_a_section_that_cannot_be_meant_is_one_line(data, parts):
-    with pytest.raises(RecipeError) as caught:
-        recipe(root="r", **data)
-    [line] = caught.value.problems
-    assert all(part in line for part in parts)
-
-
-def test_another_sensor_of_a_set_is_an_override_like_any_other(tmp_path):
-    path = tmp_path / "recipe.yaml"
-    path.write_text("name: x\ndata: {source: torchgeo, dataset: So2Sat, root: r, imbalance: 5}\n")
-    data = read_recipe(Recipe, path, ["data.sensor=sentinel1"]).data
-    assert (data.imbalance, data.bands) == (5, ["VH", "VV"])
+# --- the recipe ----------------------------------------------------------------------------------
 
 
 def test_the_recipe_of_eurosat_validates_on_a_miniature(tmp_path, monkeypatch, request):
