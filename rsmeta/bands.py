@@ -88,6 +88,16 @@ def _optical(name: str, unit: Unit, *waves: Wave) -> Sensor:
     return Sensor(name, tuple(Band(n, unit, w, width, c) for n, w, width, c in waves))
 
 
+# Two acquisitions of one place, as in QuakeSet.
+_SENTINEL1_PAIR = Sensor(
+    "sentinel1-pair",
+    tuple(
+        Band(f"{polarisation}_{when}", Unit.DECIBEL, polarisation=polarisation, frequency=5.405)
+        for when in ("before", "after")
+        for polarisation in ("VV", "VH")
+    ),
+)
+
 # Of Sentinel-2A: ESA, Sentinel-2 MSI User Guide, spectral resolution.
 _SENTINEL2_L1C: tuple[Wave, ...] = (
     ("B01", 442.7, 21, None),
@@ -189,6 +199,7 @@ SENSORS: dict[str, Sensor] = {
         _optical("planetscope", Unit.REFLECTANCE, *_PLANETSCOPE),
         _optical("worldview", Unit.DIGITAL_NUMBER, *_WORLDVIEW),
         _radar("sentinel1", Unit.DECIBEL, frequency=5.405),
+        _SENTINEL1_PAIR,
         _radar("sar", Unit.DECIBEL),
         _radar("sar-x", Unit.DECIBEL, frequency=9.65),
         _radar("sar-c", Unit.DECIBEL, frequency=5.405),

@@ -1,5 +1,6 @@
 """The command: parse, call, print."""
 
+import logging
 import math
 import sys
 from pathlib import Path
@@ -34,6 +35,9 @@ Overrides = Annotated[
 
 def main() -> None:
     """Run the command; an error of the user's becomes one line a problem and an exit status."""
+    log = logging.getLogger("rsmeta")
+    log.handlers = [logging.StreamHandler()]
+    log.setLevel(logging.INFO)
     try:
         app()
     except RsmetaError as error:

@@ -84,7 +84,7 @@ def test_everything_imported_is_declared():
     extras = PROJECT["optional-dependencies"]
     always = declared(PROJECT["dependencies"]) | {"pydantic-core"}
     sometimes = declared(extras["onnx"] + extras["peft"])
-    modules = {"yaml": "pyyaml"}
+    modules = {"yaml": "pyyaml", "PIL": "pillow"}
     for path in (ROOT / "rsmeta").rglob("*.py"):
         for indent, module in re.findall(
             r"^(\s*)(?:from|import) ([A-Za-z_0-9]+)", path.read_text(), flags=re.M

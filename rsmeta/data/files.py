@@ -1,13 +1,12 @@
 """Chips from folders and from tables."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from rsmeta.data.chips import ChipFiles, ChipSet, LabelledData, encode_labels
-from rsmeta.data.long_tail_draw import ChipSubset, draw_long_tail
+from rsmeta.data.assembling import assemble
+from rsmeta.data.chips import ChipFiles, LabelledData, encode_labels
 from rsmeta.errors import DataError
 from rsmeta.recipe import FolderData, TableData
 
@@ -126,19 +125,4 @@ def _assemble(
         )
         for listing in (train, test)
     ]
-    train_set: ChipSet = sets[0]
-    if config.imbalance is not None:
-        labels = train_set.labels
-        drawn = draw_long_tail(labels, config.imbalance, config.largest_class, seed)
-        train_set = ChipSubset(train_set, drawn)
-    data = LabelledData(train_set, sets[1], classes, bands)
-    _check_classes(data.train_counts.tolist(), classes)
-    return data
-
-
-def _check_classes(counts: Sequence[int], classes: Sequence[str]) -> None:
-    empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
-    if empty:
-        raise DataError(f"classes without training chips: {', '.join(empty)} (data.classes)")
-    if len(classes) < 2:
-        raise DataError(f"only one class, '{classes[0]}': there is nothing to tell apart")
+    return assemble(config, sets[0], sets[1], classes, seed)

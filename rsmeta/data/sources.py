@@ -5,14 +5,25 @@ from dataclasses import replace
 from typing import Any
 
 from rsmeta.data.chips import CachedChips, LabelledData
+from rsmeta.data.dota import load_dota
 from rsmeta.data.files import load_folder, load_table
 from rsmeta.data.simulated import load_simulated
-from rsmeta.recipe import FolderData, Recipe, SimulatorData, TableData
+from rsmeta.data.torchgeo_sets import load_torchgeo
+from rsmeta.recipe import (
+    DotaData,
+    FolderData,
+    Recipe,
+    SimulatorData,
+    TableData,
+    TorchGeoData,
+)
 
 SOURCES: dict[type[Any], Callable[[Any, int], LabelledData]] = {
     SimulatorData: load_simulated,
     FolderData: load_folder,
     TableData: load_table,
+    TorchGeoData: load_torchgeo,
+    DotaData: load_dota,
 }
 
 

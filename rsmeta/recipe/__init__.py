@@ -6,13 +6,13 @@ from pydantic import Field, model_validator
 
 from rsmeta.recipe.data import (
     Augmentation,
-    Data,
     FolderData,
     GeometryName,
     LongTail,
     SimulatorData,
     TableData,
 )
+from rsmeta.recipe.dota import DotaData
 from rsmeta.recipe.losses import (
     BalancedSoftmax,
     ClassBalanced,
@@ -47,6 +47,8 @@ from rsmeta.recipe.peft import (
 from rsmeta.recipe.section import (
     Section,
 )
+from rsmeta.recipe.sources import Data
+from rsmeta.recipe.torchgeo import TorchGeoData
 from rsmeta.recipe.training import (
     AdamW,
     BackboneConfig,
@@ -75,6 +77,7 @@ __all__ = [
     "Compute",
     "CrossEntropy",
     "Data",
+    "DotaData",
     "EngineName",
     "Focal",
     "FolderData",
@@ -105,6 +108,7 @@ __all__ = [
     "Sharing",
     "SimulatorData",
     "TableData",
+    "TorchGeoData",
     "VptDeep",
     "VptShallow",
 ]

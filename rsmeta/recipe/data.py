@@ -1,7 +1,7 @@
 """Recipe sections: chips, their augmentation and the groups of their classes."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -94,9 +94,6 @@ class TableData(_ChipFiles):
     train_flag: str | None = Field(
         default=None, description="Column; only training rows where it is true (1) are used."
     )
-
-
-Data = Annotated[SimulatorData | FolderData | TableData, Field(discriminator="source")]
 
 
 GeometryName = Literal["none", "flips", "d4"]
