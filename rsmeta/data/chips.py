@@ -84,15 +84,7 @@ class ChipFiles(ChipSet):
                 f"chip '{path}' has {values.shape[0]} bands; the recipe names {self._bands}: "
                 "set data.bands to the bands of the chips, in file order"
             )
-        if self._crop is None:
-            return values
-        height, width = values.shape[1:]
-        if min(height, width) < self._crop:
-            raise DataError(
-                f"chip '{path}' has {height} x {width} pixels, fewer than data.crop {self._crop}"
-            )
-        row, column = (height - self._crop) // 2, (width - self._crop) // 2
-        return values[:, row : row + self._crop, column : column + self._crop]
+        return centre_crop(values, self._crop, path)
 
     def describe(self, index: int) -> str:
         """The chip's path."""
@@ -152,10 +144,35 @@ class LabelledData:
         return np.bincount(self.train.labels, minlength=len(self.classes)).astype(np.int64)
 
     @property
+    def imbalance_factor(self) -> float:
+        """Training chips of the most frequent class over those of the rarest."""
+        return float(self.train_counts.max() / self.train_counts.min())
+
+    @property
     def tile_size(self) -> int:
         """Most frequent shorter side of the training chips, in pixels: the tile of a scene."""
         sides = Counter(min(self.train.read(i).shape[1:]) for i in range(len(self.train)))
         return int(sides.most_common(1)[0][0])
+
+
+def centre_crop(values: NDArray[np.float32], side: int | None, path: Path) -> NDArray[np.float32]:
+    """The central square of a chip.
+
+    Args:
+        values: The chip, (bands, height, width).
+        side: Side of the square in pixels; None for the whole chip.
+        path: What to call the chip in messages.
+
+    Raises:
+        DataError: The chip is smaller.
+    """
+    if side is None:
+        return values
+    height, width = values.shape[1:]
+    if min(height, width) < side:
+        raise DataError(f"chip '{path}' has {height} x {width} pixels, fewer than data.crop {side}")
+    row, column = (height - side) // 2, (width - side) // 2
+    return values[:, row : row + side, column : column + side]
 
 
 def encode_labels(

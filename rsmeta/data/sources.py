@@ -4,15 +4,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from rsmeta.data.chip_list import load_list
 from rsmeta.data.chips import CachedChips, LabelledData
+from rsmeta.data.cifar100 import load_cifar100
 from rsmeta.data.files import load_folder, load_table
 from rsmeta.data.simulated import load_simulated
-from rsmeta.recipe import FolderData, Recipe, SimulatorData, TableData
+from rsmeta.recipe import Cifar100Data, FolderData, ListData, Recipe, SimulatorData, TableData
 
 SOURCES: dict[type[Any], Callable[[Any, int], LabelledData]] = {
     SimulatorData: load_simulated,
     FolderData: load_folder,
     TableData: load_table,
+    ListData: load_list,
+    Cifar100Data: load_cifar100,
 }
 
 

@@ -4,11 +4,15 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
+from rsmeta.recipe.chip_list import ClassNames, ListData, Photo
+from rsmeta.recipe.cifar100 import Cifar100Data
 from rsmeta.recipe.data import (
     Augmentation,
-    Data,
+    ClassGroups,
+    FileData,
     FolderData,
     GeometryName,
+    GroupFile,
     LongTail,
     SimulatorData,
     TableData,
@@ -47,6 +51,7 @@ from rsmeta.recipe.peft import (
 from rsmeta.recipe.section import (
     Section,
 )
+from rsmeta.recipe.sources import Data
 from rsmeta.recipe.training import (
     AdamW,
     BackboneConfig,
@@ -71,16 +76,21 @@ __all__ = [
     "BitFit",
     "BlockSelection",
     "BranchPosition",
+    "Cifar100Data",
     "ClassBalanced",
+    "ClassGroups",
+    "ClassNames",
     "Compute",
     "CrossEntropy",
     "Data",
     "EngineName",
+    "FileData",
     "Focal",
     "FolderData",
     "FullFineTuning",
     "GammaTable",
     "GeometryName",
+    "GroupFile",
     "Head",
     "HeadInitialisation",
     "InnerLoop",
@@ -88,12 +98,14 @@ __all__ = [
     "LayerNormTuning",
     "Ldam",
     "LinearProbe",
+    "ListData",
     "LogitAdjusted",
     "LongTail",
     "Lora",
     "Loss",
     "OuterLoop",
     "Peft",
+    "Photo",
     "Position",
     "Precision",
     "Pruning",
@@ -118,7 +130,7 @@ class Recipe(Section):
     runs: Path = Field(default=Path("runs"), description="Folder that run folders are made in.")
     data: Data
     augmentation: Augmentation = Augmentation()
-    long_tail: LongTail = LongTail()
+    long_tail: ClassGroups = LongTail()
     backbone: BackboneConfig = BackboneConfig()
     peft: Peft = Lora()
     head: Head = Head()

@@ -27,7 +27,9 @@ class SimulatorData(Section):
         return self.sensor.bands
 
 
-class _ChipFiles(Section):
+class FileData(Section):
+    """Chips in files."""
+
     sensor: str = Field(description="Sensor name of rsmeta.bands, e.g. sentinel1 or rgb.")
     bands: list[str] | None = Field(
         default=None,
@@ -53,7 +55,7 @@ class _ChipFiles(Section):
     )
 
     @model_validator(mode="after")
-    def _bands_exist(self) -> "_ChipFiles":
+    def _bands_exist(self) -> "FileData":
         try:
             self.selected_bands  # noqa: B018
         except BandError as error:
@@ -61,7 +63,7 @@ class _ChipFiles(Section):
         return self
 
     @model_validator(mode="after")
-    def _largest_needs_imbalance(self) -> "_ChipFiles":
+    def _largest_needs_imbalance(self) -> "FileData":
         if self.largest_class is not None and self.imbalance is None:
             raise ValueError("largest_class has no effect without imbalance; set both or neither")
         return self
@@ -72,7 +74,7 @@ class _ChipFiles(Section):
         return sensor(self.sensor).select(self.bands)
 
 
-class FolderData(_ChipFiles):
+class FolderData(FileData):
     """Chips in folders: ROOT/train/CLASS/*.tif and ROOT/test/CLASS/*.tif."""
 
     source: Literal["folder"]
@@ -81,7 +83,7 @@ class FolderData(_ChipFiles):
     test_split: str = "test"
 
 
-class TableData(_ChipFiles):
+class TableData(FileData):
     """Chips listed in a CSV or Parquet table."""
 
     source: Literal["table"]
@@ -94,9 +96,6 @@ class TableData(_ChipFiles):
     train_flag: str | None = Field(
         default=None, description="Column; only training rows where it is true (1) are used."
     )
-
-
-Data = Annotated[SimulatorData | FolderData | TableData, Field(discriminator="source")]
 
 
 GeometryName = Literal["none", "flips", "d4"]
@@ -118,6 +117,7 @@ class LongTail(Section):
     The defaults are those of ImageNet-LT (Liu et al. 2019).
     """
 
+    by: Literal["counts"] = "counts"
     head_above: int = Field(default=100, ge=0, description="Head classes have more chips.")
     tail_below: int = Field(default=20, ge=0, description="Tail classes have fewer chips.")
 
@@ -129,3 +129,16 @@ class LongTail(Section):
                 "could be both; make tail_below the smaller"
             )
         return self
+
+
+class GroupFile(Section):
+    """Which classes count as head, medium and tail, from a file."""
+
+    by: Literal["file"]
+    file: Path = Field(
+        description="CSV with the columns class and group (head, medium or tail); or YAML with the "
+        "lists many_classes, med_classes and few_classes, as in the paper's code."
+    )
+
+
+ClassGroups = Annotated[LongTail | GroupFile, Field(discriminator="by")]

@@ -1,0 +1,14 @@
+"""The recipe's section `data`: one of the sources of chips."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from rsmeta.recipe.chip_list import ListData
+from rsmeta.recipe.cifar100 import Cifar100Data
+from rsmeta.recipe.data import FolderData, SimulatorData, TableData
+
+Data = Annotated[
+    SimulatorData | FolderData | TableData | ListData | Cifar100Data,
+    Field(discriminator="source"),
+]
