@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rsmeta.data.assembling import assemble
 from rsmeta.data.chips import ChipFiles, ChipSet, LabelledData
-from rsmeta.data.files import Listing, assemble
 from rsmeta.data.photos import PhotoFiles
 from rsmeta.errors import DataError
 from rsmeta.recipe import ClassNames, ListData
@@ -47,19 +46,16 @@ def load_list(config: ListData, seed: int) -> LabelledData:
         names = [str(label) for label in range(labels)]
     for file, listed in zip((config.train, config.test), entries, strict=True):
         _raise_all(file, _problems(listed, names))
-    train, test = (
-        Listing([entry.path for entry in listed], [names[entry.label] for entry in listed])
-        for listed in entries
-    )
+    train, test = (_chips(config, listed) for listed in entries)
+    return assemble(config, train, test, names, seed)
 
-    def open_files(
-        paths: Sequence[Path], labels: NDArray[np.int64], bands: int, crop: int | None
-    ) -> ChipSet:
-        if config.photo is None:
-            return ChipFiles(paths, labels, bands, crop)
-        return PhotoFiles(paths, labels, crop, config.photo)
 
-    return assemble(config, train, test, seed, names, open_files)
+def _chips(config: ListData, entries: Sequence[_Entry]) -> ChipSet:
+    paths = [entry.path for entry in entries]
+    labels = np.array([entry.label for entry in entries], dtype=np.int64)
+    if config.photo is None:
+        return ChipFiles(paths, labels, len(config.selected_bands), config.crop)
+    return PhotoFiles(paths, labels, config.crop, config.photo)
 
 
 def class_names(config: ClassNames) -> list[str]:

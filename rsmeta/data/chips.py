@@ -84,7 +84,7 @@ class ChipFiles(ChipSet):
                 f"chip '{path}' has {values.shape[0]} bands; the recipe names {self._bands}: "
                 "set data.bands to the bands of the chips, in file order"
             )
-        return centre_crop(values, self._crop, path)
+        return centre_crop(values, self._crop, str(path))
 
     def describe(self, index: int) -> str:
         """The chip's path."""
@@ -155,28 +155,28 @@ class LabelledData:
         return int(sides.most_common(1)[0][0])
 
 
-def centre_crop(values: NDArray[np.float32], side: int | None, path: Path) -> NDArray[np.float32]:
-    """The central square of a chip.
+def centre_crop(chip: NDArray[np.float32], side: int | None, name: str) -> NDArray[np.float32]:
+    """Cut the middle out of a chip.
 
     Args:
-        values: The chip, (bands, height, width).
-        side: Side of the square in pixels; None for the whole chip.
-        path: What to call the chip in messages.
+        chip: (bands, height, width).
+        side: Height and width of the middle in pixels; None for the whole chip.
+        name: What to call the chip in messages.
 
     Raises:
         DataError: The chip is smaller.
     """
     if side is None:
-        return values
-    height, width = values.shape[1:]
+        return chip
+    height, width = chip.shape[1:]
     if min(height, width) < side:
-        raise DataError(f"chip '{path}' has {height} x {width} pixels, fewer than data.crop {side}")
+        raise DataError(f"chip '{name}' has {height} x {width} pixels, fewer than data.crop {side}")
     row, column = (height - side) // 2, (width - side) // 2
-    return values[:, row : row + side, column : column + side]
+    return chip[:, row : row + side, column : column + side]
 
 
 def encode_labels(
-    names: Sequence[str], classes: Sequence[str], where: Sequence[Path]
+    names: Sequence[str], classes: Sequence[str], where: Sequence[Path | str]
 ) -> NDArray[np.int64]:
     """Turn class names into indexes.
 

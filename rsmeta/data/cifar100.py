@@ -5,7 +5,6 @@ from numpy.typing import NDArray
 from torchvision.datasets import CIFAR100
 
 from rsmeta.data.chips import ChipArray, LabelledData
-from rsmeta.data.files import check_classes
 from rsmeta.data.long_tail_draw import draw_long_tail
 from rsmeta.errors import DataError
 from rsmeta.recipe import Cifar100Data
@@ -21,7 +20,8 @@ def load_cifar100(config: Cifar100Data, seed: int) -> LabelledData:
         seed: Seed of the long tail, where the recipe asks for its own draw.
 
     Raises:
-        DataError: The files are missing or damaged, cannot be downloaded, or are too few.
+        DataError: The files are missing or damaged or cannot be downloaded, or the tail leaves
+            nothing of a class.
     """
     train, test = _open(config, train=True), _open(config, train=False)
     labels = np.array(train.targets, dtype=np.int64)
@@ -30,8 +30,12 @@ def load_cifar100(config: Cifar100Data, seed: int) -> LabelledData:
     else:
         drawn = draw_long_tail(labels, config.imbalance, None, seed)
     classes = tuple(train.classes)
-    counts = np.bincount(labels[drawn], minlength=len(classes))
-    check_classes(counts.tolist(), classes)
+    empty = [name for label, name in enumerate(classes) if label not in labels[drawn]]
+    if empty:
+        raise DataError(
+            f"data.imbalance {config.imbalance:g} leaves no training chips of {', '.join(empty)}; "
+            "make it smaller"
+        )
     return LabelledData(
         train=_chips(train.data[drawn], labels[drawn]),
         test=_chips(test.data, np.array(test.targets, dtype=np.int64)),

@@ -1,23 +1,20 @@
 """Chips from folders and from tables."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from rsmeta.data.chips import ChipFiles, ChipSet, LabelledData, encode_labels
-from rsmeta.data.long_tail_draw import ChipSubset, draw_long_tail
+from rsmeta.data.assembling import assemble
+from rsmeta.data.chips import ChipFiles, LabelledData, encode_labels
 from rsmeta.errors import DataError
-from rsmeta.recipe import FileData, FolderData, TableData
+from rsmeta.recipe import FolderData, TableData
 
 _SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt"})
 
 
 @dataclass(frozen=True)
-class Listing:
+class _Listing:
     """Paths of one split and the class name of each."""
 
     paths: list[Path]
@@ -36,16 +33,16 @@ def load_folder(config: FolderData, seed: int) -> LabelledData:
     """
     train = _list_folder(config.root / config.train_split)
     test = _list_folder(config.root / config.test_split)
-    return assemble(config, train, test, seed)
+    return _assemble(config, train, test, seed)
 
 
-def _list_folder(folder: Path) -> Listing:
+def _list_folder(folder: Path) -> _Listing:
     if not folder.is_dir():
         raise DataError(f"chip folder '{folder}' does not exist; expected FOLDER/CLASS/*.tif")
     paths = sorted(p for p in folder.glob("*/*") if p.suffix.lower() in _SUFFIXES)
     if not paths:
         raise DataError(f"chip folder '{folder}' holds no chips; expected FOLDER/CLASS/*.tif")
-    return Listing(paths, [path.parent.name for path in paths])
+    return _Listing(paths, [path.parent.name for path in paths])
 
 
 def load_table(config: TableData, seed: int) -> LabelledData:
@@ -76,7 +73,7 @@ def load_table(config: TableData, seed: int) -> LabelledData:
         in_train &= _flag(table[config.train_flag], config)
     train = _list_table(config, table[in_train], config.train_split)
     test = _list_table(config, table[split == config.test_split], config.test_split)
-    return assemble(config, train, test, seed)
+    return _assemble(config, train, test, seed)
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -104,45 +101,23 @@ def _flag(column: pd.Series, config: TableData) -> pd.Series:
     return flags.astype(bool)
 
 
-def _list_table(config: TableData, rows: pd.DataFrame, split: str) -> Listing:
+def _list_table(config: TableData, rows: pd.DataFrame, split: str) -> _Listing:
     if rows.empty:
         raise DataError(
             f"table '{config.file}' has no chips with {config.split_column} = '{split}'"
         )
     folder = config.file.parent
     paths = [folder / str(path) for path in rows[config.path_column]]
-    return Listing(paths, [str(name) for name in rows[config.label_column]])
+    return _Listing(paths, [str(name) for name in rows[config.label_column]])
 
 
-OpenFiles = Callable[[Sequence[Path], NDArray[np.int64], int, int | None], ChipSet]
-"""Makes a chip set of paths, labels, number of bands and side of the crop, as `ChipFiles` does."""
-
-
-def assemble(
-    config: FileData,
-    train: Listing,
-    test: Listing,
-    seed: int,
-    classes: Sequence[str] | None = None,
-    open_files: OpenFiles = ChipFiles,
+def _assemble(
+    config: FolderData | TableData, train: _Listing, test: _Listing, seed: int
 ) -> LabelledData:
-    """Labelled data of listed files.
-
-    Args:
-        config: The recipe's section.
-        train: Training chips.
-        test: Test chips.
-        seed: Seed of the long tail, where one is drawn.
-        classes: Class names in order; None for those of the recipe or of the training chips.
-        open_files: Makes the chip sets.
-
-    Raises:
-        DataError: A label is no class, or a class has no training chips.
-    """
-    classes = tuple(classes or config.classes or sorted(set(train.names)))
+    classes = tuple(config.classes or sorted(set(train.names)))
     bands = config.selected_bands
     sets = [
-        open_files(
+        ChipFiles(
             listing.paths,
             encode_labels(listing.names, classes, listing.paths),
             len(bands),
@@ -150,24 +125,4 @@ def assemble(
         )
         for listing in (train, test)
     ]
-    train_set = sets[0]
-    if config.imbalance is not None:
-        labels = train_set.labels
-        drawn = draw_long_tail(labels, config.imbalance, config.largest_class, seed)
-        train_set = ChipSubset(train_set, drawn)
-    data = LabelledData(train_set, sets[1], classes, bands)
-    check_classes(data.train_counts.tolist(), classes)
-    return data
-
-
-def check_classes(counts: Sequence[int], classes: Sequence[str]) -> None:
-    """Make sure that there is something to learn.
-
-    Raises:
-        DataError: A class has no training chips, or there is only one class.
-    """
-    empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
-    if empty:
-        raise DataError(f"classes without training chips: {', '.join(empty)} (data.classes)")
-    if len(classes) < 2:
-        raise DataError(f"only one class, '{classes[0]}': there is nothing to tell apart")
+    return assemble(config, sets[0], sets[1], classes, seed)

@@ -52,7 +52,7 @@ class PhotoFiles(ChipSet):
                 "it again"
             ) from error
         values = np.atleast_3d(np.asarray(pixels, dtype=np.float32)).transpose(2, 0, 1)
-        return centre_crop(np.ascontiguousarray(values), self._crop, path)
+        return centre_crop(np.ascontiguousarray(values), self._crop, str(path))
 
     def _alike(self, image: Image.Image) -> Image.Image:
         converted = image.convert(_MODES[self._photo.mode])

@@ -9,7 +9,6 @@ from rsmeta.recipe.cifar100 import Cifar100Data
 from rsmeta.recipe.data import (
     Augmentation,
     ClassGroups,
-    FileData,
     FolderData,
     GeometryName,
     GroupFile,
@@ -84,7 +83,6 @@ __all__ = [
     "CrossEntropy",
     "Data",
     "EngineName",
-    "FileData",
     "Focal",
     "FolderData",
     "FullFineTuning",

@@ -27,9 +27,7 @@ class SimulatorData(Section):
         return self.sensor.bands
 
 
-class FileData(Section):
-    """Chips in files."""
-
+class _ChipFiles(Section):
     sensor: str = Field(description="Sensor name of rsmeta.bands, e.g. sentinel1 or rgb.")
     bands: list[str] | None = Field(
         default=None,
@@ -55,7 +53,7 @@ class FileData(Section):
     )
 
     @model_validator(mode="after")
-    def _bands_exist(self) -> "FileData":
+    def _bands_exist(self) -> "_ChipFiles":
         try:
             self.selected_bands  # noqa: B018
         except BandError as error:
@@ -63,7 +61,7 @@ class FileData(Section):
         return self
 
     @model_validator(mode="after")
-    def _largest_needs_imbalance(self) -> "FileData":
+    def _largest_needs_imbalance(self) -> "_ChipFiles":
         if self.largest_class is not None and self.imbalance is None:
             raise ValueError("largest_class has no effect without imbalance; set both or neither")
         return self
@@ -74,7 +72,7 @@ class FileData(Section):
         return sensor(self.sensor).select(self.bands)
 
 
-class FolderData(FileData):
+class FolderData(_ChipFiles):
     """Chips in folders: ROOT/train/CLASS/*.tif and ROOT/test/CLASS/*.tif."""
 
     source: Literal["folder"]
@@ -83,7 +81,7 @@ class FolderData(FileData):
     test_split: str = "test"
 
 
-class TableData(FileData):
+class TableData(_ChipFiles):
     """Chips listed in a CSV or Parquet table."""
 
     source: Literal["table"]

@@ -1,4 +1,4 @@
-"""The recipe's section `data`: one of the sources of chips."""
+"""The data sources a recipe may name."""
 
 from typing import Annotated
 

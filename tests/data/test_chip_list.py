@@ -124,7 +124,7 @@ def test_a_damaged_file_of_names_is_one_line(load, files, layout, text, message)
 def test_every_malformed_line_is_told_with_its_number(load, files, bad):
     (files / "train.txt").write_text("\n".join(["train/b.png 0", bad, "train/c.png 1", bad]))
     lines = refused(load)
-    assert [f"line {number}" in line for line, number in zip(lines, (2, 4), strict=True)]
+    assert all(f"line {number}:" in line for line, number in zip(lines, (2, 4), strict=True))
     assert all(f"'{bad}' is not a path" in line for line in lines)
 
 

@@ -86,7 +86,7 @@ def test_the_benchmark_is_alike_for_all_seeds_and_the_own_draw_is_not(load, tmp_
 
 def test_a_tail_that_keeps_nothing_of_a_class_is_told(load, tmp_path, monkeypatch):
     write_cifar100(tmp_path, monkeypatch, train=5)
-    with pytest.raises(DataError, match="without training chips: thing 7, thing 8, thing 9"):
+    with pytest.raises(DataError, match="10 leaves no training chips of thing 7, thing 8, thing 9"):
         load(imbalance=10)
 
 
