@@ -1,4 +1,5 @@
 import urllib.error
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +9,11 @@ from torchvision.datasets import CIFAR100
 from rsmeta.data.cifar100 import benchmark_draw
 from rsmeta.data.sources import load_data
 from rsmeta.errors import DataError
-from rsmeta.recipe import Recipe
+from rsmeta.longtail.groups import assign_groups
+from rsmeta.recipe import LongTail, Recipe
 from rsmeta.recipe_reading import validate
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -113,3 +117,13 @@ def test_a_download_that_fails_is_told_and_none_is_tried_unasked(load, monkeypat
     with pytest.raises(DataError, match=r"cannot be downloaded .*no route to host"):
         load(download=True)
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("imbalance", "head_above", "tail_below"), [(50, 125, 32), (10, 221, 100)])
+def test_milder_tails_can_keep_the_groups_of_imbalance_100(imbalance, head_above, tail_below):
+    labels = np.repeat(np.arange(100), 500)
+    reference, milder = (np.bincount(labels[benchmark_draw(labels, i)]) for i in (100, imbalance))
+    limits = LongTail(head_above=head_above, tail_below=tail_below)
+    assert assign_groups(milder, limits) == assign_groups(reference, LongTail())
+    recipe = (ROOT / "recipes" / "paper" / "cifar100_lt.yaml").read_text()
+    assert f"long_tail.head_above={head_above} long_tail.tail_below={tail_below}" in recipe
