@@ -17,6 +17,7 @@ from rsmeta.data.datamodule import ChipDataModule
 from rsmeta.data.outer_split import SMALLEST_SPLIT_CLASS
 from rsmeta.data.sources import load_data
 from rsmeta.data.statistics import BandStatistics, band_statistics
+from rsmeta.longtail.groups import class_groups
 from rsmeta.longtail.metrics import Metrics, compute_metrics
 from rsmeta.models.classifier import BuiltModel, ChipClassifier, build_classifier
 from rsmeta.models.contribution import contributions
@@ -134,7 +135,9 @@ def train(
     """
     datamodule = ChipDataModule(recipe, data, statistics)
     _tell_shared_classes(datamodule, data)
-    module = FinetuningModule(recipe, built.classifier, data.train_counts, datamodule)
+    counts = data.train_counts
+    groups = class_groups(recipe.long_tail, data.classes, counts)
+    module = FinetuningModule(recipe, built.classifier, counts, groups, datamodule)
     every = list(callbacks)
     if recipe.pruning is not None:
         every.append(PruneWhileTraining(recipe.pruning, len(modulated_sites(built.plan))))
@@ -182,13 +185,15 @@ def evaluate(
         DataError: A chip is missing or unreadable.
     """
     datamodule = ChipDataModule(recipe, data, statistics)
-    module = FinetuningModule(recipe, classifier, data.train_counts, datamodule)
+    counts = data.train_counts
+    groups = class_groups(recipe.long_tail, data.classes, counts)
+    module = FinetuningModule(recipe, classifier, counts, groups, datamodule)
     started = time.perf_counter()
     with quiet_lightning():
         build_trainer(recipe, []).test(module, datamodule, verbose=False)
     seconds = round(time.perf_counter() - started, 2)
     return Evaluation(
-        compute_metrics(module.confusion, data.classes, data.train_counts, recipe.long_tail),
+        compute_metrics(module.confusion, data.classes, counts, groups),
         contributions(classifier, datamodule.balanced_batches()),
         sum(tensor.numel() for tensor in classifier.parameters() if tensor.requires_grad),
         seconds,

@@ -175,9 +175,10 @@ def write_results(folder: Path, metrics: Metrics, trained: Mapping[str, Any]) ->
     groups: dict[str, list[str]] = {}
     for entry in metrics.classes:
         groups.setdefault(entry.group.value, []).append(entry.name)
-    write_json(
-        folder / "metrics.json", {"accuracy": metrics.summary(), "groups": groups, **trained}
-    )
+    counts = {entry.name: entry.train_chips for entry in metrics.classes}
+    values: dict[str, Any] = {"accuracy": metrics.summary(), "groups": groups}
+    values |= {"train_counts": counts, "imbalance_factor": metrics.imbalance_factor}
+    write_json(folder / "metrics.json", values | dict(trained))
     rows = [asdict(entry) | {"group": entry.group.value} for entry in metrics.classes]
     _write_table(folder / "per_class.csv", pd.DataFrame(rows).rename(columns={"name": "class"}))
     names = [entry.name for entry in metrics.classes]

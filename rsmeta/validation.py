@@ -10,7 +10,8 @@ from rsmeta.data.chips import ChipSet, LabelledData
 from rsmeta.data.sources import load_data
 from rsmeta.data.statistics import band_statistics
 from rsmeta.errors import DataError
-from rsmeta.longtail.metrics import Group, assign_groups
+from rsmeta.longtail.groups import class_groups
+from rsmeta.longtail.metrics import Group
 from rsmeta.models.classifier import BuiltModel, ChipClassifier, build_classifier
 from rsmeta.models.frozen_prefix import require_frozen_prefix
 from rsmeta.recipe import Recipe
@@ -43,6 +44,8 @@ def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
         RecipeError: The plan does not fit the backbone, or nothing of it can be cached.
     """
     data = load_data(recipe)
+    counts = data.train_counts
+    assigned = class_groups(recipe.long_tail, data.classes, counts)
     problems = [*_unreadable(data.train), *_unreadable(data.test)]
     if problems:
         raise DataError("\n".join(problems))
@@ -51,9 +54,7 @@ def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
     built.classifier.store_frozen_low()
     if recipe.compute.cache_features:
         require_frozen_prefix(built.classifier.backbone)
-    counts = data.train_counts
     groups: dict[Group, list[tuple[str, int]]] = {group: [] for group in Group}
-    assigned = assign_groups(counts, recipe.long_tail)
     for name, group, count in zip(data.classes, assigned, counts.tolist(), strict=True):
         groups[group].append((name, count))
     return ValidatedRecipe(

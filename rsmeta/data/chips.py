@@ -144,6 +144,11 @@ class LabelledData:
         return np.bincount(self.train.labels, minlength=len(self.classes)).astype(np.int64)
 
     @property
+    def imbalance_factor(self) -> float:
+        """Training chips of the most frequent class over those of the rarest."""
+        return float(self.train_counts.max() / self.train_counts.min())
+
+    @property
     def tile_size(self) -> int:
         """Most frequent shorter side of the training chips, in pixels: the tile of a scene."""
         sides = Counter(min(self.train.read(i).shape[1:]) for i in range(len(self.train)))

@@ -4,14 +4,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from rsmeta.data.chip_list import load_list
 from rsmeta.data.chips import CachedChips, LabelledData
+from rsmeta.data.cifar100 import load_cifar100
 from rsmeta.data.dota import load_dota
 from rsmeta.data.files import load_folder, load_table
 from rsmeta.data.simulated import load_simulated
 from rsmeta.data.torchgeo_sets import load_torchgeo
 from rsmeta.recipe import (
+    Cifar100Data,
     DotaData,
     FolderData,
+    ListData,
     Recipe,
     SimulatorData,
     TableData,
@@ -24,6 +28,8 @@ SOURCES: dict[type[Any], Callable[[Any, int], LabelledData]] = {
     TableData: load_table,
     TorchGeoData: load_torchgeo,
     DotaData: load_dota,
+    ListData: load_list,
+    Cifar100Data: load_cifar100,
 }
 
 

@@ -7,8 +7,6 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from rsmeta.recipe import LongTail
-
 
 class Group(StrEnum):
     """Groups of classes by their number of training chips."""
@@ -16,19 +14,6 @@ class Group(StrEnum):
     HEAD = "head"
     MEDIUM = "medium"
     TAIL = "tail"
-
-
-def assign_groups(counts: NDArray[np.int64], thresholds: LongTail) -> list[Group]:
-    """The group of each class, from its training chips."""
-    groups = []
-    for count in counts.tolist():
-        if count > thresholds.head_above:
-            groups.append(Group.HEAD)
-        elif count < thresholds.tail_below:
-            groups.append(Group.TAIL)
-        else:
-            groups.append(Group.MEDIUM)
-    return groups
 
 
 @dataclass(frozen=True)
@@ -71,6 +56,12 @@ class Metrics:
         """Mean accuracy over the classes that have test chips."""
         return _mean([c.accuracy for c in self.classes])
 
+    @property
+    def imbalance_factor(self) -> float:
+        """Training chips of the most frequent class over those of the rarest."""
+        counts = [c.train_chips for c in self.classes]
+        return max(counts) / min(counts)
+
     def of_group(self, group: Group) -> float:
         """Mean accuracy over the classes of a group; NaN where it has none."""
         return _mean([c.accuracy for c in self.classes if c.group is group])
@@ -86,7 +77,7 @@ def compute_metrics(
     confusion: NDArray[np.int64],
     names: Sequence[str],
     train_counts: NDArray[np.int64],
-    thresholds: LongTail,
+    groups: Sequence[Group],
 ) -> Metrics:
     """Derive all results from a confusion matrix.
 
@@ -94,11 +85,10 @@ def compute_metrics(
         confusion: (classes, classes) counts, rows true, columns predicted.
         names: Class names.
         train_counts: Training chips of each class.
-        thresholds: Limits of head and tail.
+        groups: Group of each class.
     """
     hits = np.diag(confusion).astype(np.float64)
     test_counts, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
-    groups = assign_groups(train_counts, thresholds)
     accuracy, precision = _divide(hits, test_counts), _divide(hits, predicted)
     overall = float(hits.sum() / confusion.sum()) if confusion.any() else float("nan")
     classes = tuple(

@@ -1,5 +1,6 @@
 """Where pretrained weights come from: the package itself, a file, timm or TorchGeo."""
 
+import argparse
 import hashlib
 import json
 import pickle
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from rsmeta.bands import Band, sensor
 from rsmeta.errors import BackboneError
+from rsmeta.models.checkpoint_layouts import encoder_state
 
 EMBEDDED = "embedded"
 _EMBEDDED_FILE = "vit_simulated_optical.safetensors"
@@ -176,18 +178,22 @@ def _no_download(name: str, error: Exception) -> str:
 def read_state(path: Path) -> dict[str, Tensor]:
     """Read a state dict from a .safetensors file, or from a pickle without running its code.
 
+    Of a masked autoencoder only the encoder is read.
+
     Raises:
-        BackboneError: The file is missing, unreadable, or holds no tensors.
+        BackboneError: The file is missing, unreadable, or holds no tensors of a plain ViT.
     """
     if not path.is_file():
         raise BackboneError(f"backbone.file '{path}' does not exist")
     if path.suffix == ".safetensors":
         try:
-            return load_file(path)
+            return encoder_state(load_file(path))
         except (SafetensorError, OSError) as error:
             raise BackboneError(f"backbone.file '{path}' cannot be read: {error}") from error
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # MAE and its kin store their command line beside the weights.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except _UNPICKLING_ERRORS as error:
         raise BackboneError(
             f"backbone.file '{path}' cannot be loaded as plain weights: it is damaged, or holds "
@@ -198,7 +204,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise BackboneError(f"backbone.file '{path}' holds no state dict of tensors")
-    return {str(key): value for key, value in content.items()}
+    return encoder_state({str(key): value for key, value in content.items()})
 
 
 def empty_model(weights: Weights, image_size: int, bands: int) -> VisionTransformer:

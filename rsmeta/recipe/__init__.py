@@ -4,10 +4,14 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
+from rsmeta.recipe.chip_list import ClassNames, ListData, Photo
+from rsmeta.recipe.cifar100 import Cifar100Data
 from rsmeta.recipe.data import (
     Augmentation,
+    ClassGroups,
     FolderData,
     GeometryName,
+    GroupFile,
     LongTail,
     SimulatorData,
     TableData,
@@ -73,7 +77,10 @@ __all__ = [
     "BitFit",
     "BlockSelection",
     "BranchPosition",
+    "Cifar100Data",
     "ClassBalanced",
+    "ClassGroups",
+    "ClassNames",
     "Compute",
     "CrossEntropy",
     "Data",
@@ -84,6 +91,7 @@ __all__ = [
     "FullFineTuning",
     "GammaTable",
     "GeometryName",
+    "GroupFile",
     "Head",
     "HeadInitialisation",
     "InnerLoop",
@@ -91,12 +99,14 @@ __all__ = [
     "LayerNormTuning",
     "Ldam",
     "LinearProbe",
+    "ListData",
     "LogitAdjusted",
     "LongTail",
     "Lora",
     "Loss",
     "OuterLoop",
     "Peft",
+    "Photo",
     "Position",
     "Precision",
     "Pruning",
@@ -122,7 +132,7 @@ class Recipe(Section):
     runs: Path = Field(default=Path("runs"), description="Folder that run folders are made in.")
     data: Data
     augmentation: Augmentation = Augmentation()
-    long_tail: LongTail = LongTail()
+    long_tail: ClassGroups = LongTail()
     backbone: BackboneConfig = BackboneConfig()
     peft: Peft = Lora()
     head: Head = Head()

@@ -115,6 +115,7 @@ class LongTail(Section):
     The defaults are those of ImageNet-LT (Liu et al. 2019).
     """
 
+    by: Literal["counts"] = "counts"
     head_above: int = Field(default=100, ge=0, description="Head classes have more chips.")
     tail_below: int = Field(default=20, ge=0, description="Tail classes have fewer chips.")
 
@@ -126,3 +127,16 @@ class LongTail(Section):
                 "could be both; make tail_below the smaller"
             )
         return self
+
+
+class GroupFile(Section):
+    """Which classes count as head, medium and tail, from a file."""
+
+    by: Literal["file"]
+    file: Path = Field(
+        description="CSV with the columns class and group (head, medium or tail); or YAML with the "
+        "lists many_classes, med_classes and few_classes, as in the paper's code."
+    )
+
+
+ClassGroups = Annotated[LongTail | GroupFile, Field(discriminator="by")]

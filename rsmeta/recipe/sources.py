@@ -4,11 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
+from rsmeta.recipe.chip_list import ListData
+from rsmeta.recipe.cifar100 import Cifar100Data
 from rsmeta.recipe.data import FolderData, SimulatorData, TableData
 from rsmeta.recipe.dota import DotaData
 from rsmeta.recipe.torchgeo import TorchGeoData
 
 Data = Annotated[
-    SimulatorData | FolderData | TableData | TorchGeoData | DotaData,
+    SimulatorData | FolderData | TableData | ListData | Cifar100Data | TorchGeoData | DotaData,
     Field(discriminator="source"),
 ]

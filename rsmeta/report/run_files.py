@@ -13,6 +13,7 @@ import pandas as pd
 from rsmeta.errors import RunError
 from rsmeta.longtail.metrics import Group
 
+_SHOWN_ELSEWHERE = ("accuracy", "groups", "train_counts")
 _ACCURACIES = (*(group.value for group in Group), "average", "overall")
 
 
@@ -53,7 +54,7 @@ class RunFiles:
         return cls(
             recipe=_read_text(run / "recipe.yaml"),
             accuracy=_accuracy(run / "metrics.json", metrics.get("accuracy")),
-            facts={key: metrics[key] for key in metrics if key not in ("accuracy", "groups")},
+            facts={key: metrics[key] for key in metrics if key not in _SHOWN_ELSEWHERE},
             resources=_read_json(run / "resources.json"),
             classes=_read_classes(run / "per_class.csv"),
             confusion=_read_confusion(run / "confusion.csv"),

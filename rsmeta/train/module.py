@@ -17,7 +17,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from rsmeta.data.datamodule import Batch, ChipDataModule
 from rsmeta.longtail.losses import build_loss
-from rsmeta.longtail.metrics import Group, assign_groups
+from rsmeta.longtail.metrics import Group
 from rsmeta.meta.inner_optimiser import build_inner_optimiser
 from rsmeta.meta.outer_loop import OuterRecord, OuterStep
 from rsmeta.meta.problem import BilevelProblem, Tensors
@@ -87,6 +87,7 @@ class FinetuningModule(L.LightningModule):
         recipe: The recipe.
         classifier: The model, changed in place.
         counts: Training chips of each class.
+        groups: Group of each class.
         datamodule: Where the outer loop's batches come from.
     """
 
@@ -95,6 +96,7 @@ class FinetuningModule(L.LightningModule):
         recipe: Recipe,
         classifier: ChipClassifier,
         counts: NDArray[np.int64],
+        groups: Sequence[Group],
         datamodule: ChipDataModule,
     ) -> None:
         super().__init__()
@@ -105,7 +107,6 @@ class FinetuningModule(L.LightningModule):
         self._from_tokens = recipe.compute.cache_features
         self.datamodule = datamodule
         self._loss = build_loss(recipe.inner.loss, counts, recipe.head.scale)
-        groups = assign_groups(counts, recipe.long_tail)
         self._members = {group: np.array([g is group for g in groups]) for group in Group}
         self._sums = _EpochSums(len(counts))
         self._confusion = MulticlassConfusionMatrix(num_classes=len(counts))

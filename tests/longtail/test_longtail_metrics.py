@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from rsmeta.longtail.metrics import Group, assign_groups, compute_metrics
+from rsmeta.longtail.groups import assign_groups
+from rsmeta.longtail.metrics import Group, compute_metrics
 from rsmeta.recipe import LongTail
 
 NAMES = ["field", "ship", "tank", "plane"]
@@ -11,7 +12,8 @@ DEFAULT = LongTail()
 
 
 def metrics(confusion=CONFUSION, counts=COUNTS, thresholds=DEFAULT):
-    return compute_metrics(np.array(confusion), NAMES[: len(counts)], np.array(counts), thresholds)
+    groups = assign_groups(np.array(counts), thresholds)
+    return compute_metrics(np.array(confusion), NAMES[: len(counts)], np.array(counts), groups)
 
 
 @pytest.mark.parametrize(
