@@ -1,7 +1,7 @@
 """Recipe sections: chips, their augmentation and the groups of their classes."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
