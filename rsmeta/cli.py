@@ -214,6 +214,8 @@ def validate(recipe: RecipeFile, overrides: Overrides = None) -> None:
     bands = ", ".join(band.name for band in checked.data.bands)
     typer.echo(f"bands:      {bands}")
     typer.echo(f"chips:      {len(checked.data.train)} training, {len(checked.data.test)} test")
+    for line in checked.data.origin:
+        typer.echo(f"  {line}")
     for group, classes in checked.groups.items():
         listed = ", ".join(f"{name} ({count})" for name, count in classes) or "no class"
         typer.echo(f"{group.value + ':':<11} {listed}")

@@ -13,6 +13,7 @@ from rsmeta.recipe.data import (
     SimulatorData,
     TableData,
 )
+from rsmeta.recipe.labelled_scene import LabelledSceneData
 from rsmeta.recipe.losses import (
     BalancedSoftmax,
     ClassBalanced,
@@ -84,6 +85,7 @@ __all__ = [
     "Head",
     "HeadInitialisation",
     "InnerLoop",
+    "LabelledSceneData",
     "Lade",
     "LayerNormTuning",
     "Ldam",

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from rsmeta.bands import Band, SimulatedSensor, sensor
 from rsmeta.errors import BandError
+from rsmeta.recipe.labelled_scene import LabelledSceneData
 from rsmeta.recipe.section import Section
 
 
@@ -96,7 +97,9 @@ class TableData(_ChipFiles):
     )
 
 
-Data = Annotated[SimulatorData | FolderData | TableData, Field(discriminator="source")]
+Data = Annotated[
+    SimulatorData | FolderData | TableData | LabelledSceneData, Field(discriminator="source")
+]
 
 
 GeometryName = Literal["none", "flips", "d4"]

@@ -1,0 +1,114 @@
+"""Chips that are windows of scenes, and their place on the ground."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rsmeta.data.chip_windows import squares
+from rsmeta.data.chips import ChipSet
+from rsmeta.data.scene_rasters import SceneRaster, in_metres
+
+
+class ChipWindow(NamedTuple):
+    """A square of a scene: number of the scene, upper left pixel and side in pixels."""
+
+    scene: int
+    column: int
+    row: int
+    size: int
+
+
+class SceneChips(ChipSet):
+    """Chips that are windows of scenes.
+
+    Args:
+        scenes: The scenes.
+        windows: One a chip.
+        labels: (chips,), int64.
+    """
+
+    def __init__(
+        self,
+        scenes: Sequence[SceneRaster],
+        windows: Sequence[ChipWindow],
+        labels: NDArray[np.int64],
+    ) -> None:
+        self._scenes = tuple(scenes)
+        self.windows = tuple(windows)
+        self.labels = labels
+
+    def read(self, index: int) -> NDArray[np.float32]:
+        """The chip; see `ChipSet.read`."""
+        number, *square = self.windows[index]
+        return self._scenes[number].read(*square)
+
+    def describe(self, index: int) -> str:
+        """The chip's scene and place in it."""
+        number, column, row, size = self.windows[index]
+        name = self._scenes[number].files[0][0]
+        return f"{name}: {size} × {size} pixels from column {column}, row {row}"
+
+    def footprints(self) -> gpd.GeoSeries:
+        """The squares of the chips on the ground; see `ChipSet.footprints`."""
+        return footprints(self._scenes, self.windows)
+
+
+def footprints(
+    scenes: Sequence[SceneRaster], windows: Sequence[ChipWindow], margin: float = 0.0
+) -> gpd.GeoSeries:
+    """Squares on the ground, in the CRS of the scenes or, where they differ, in EPSG:4326.
+
+    Args:
+        scenes: The scenes.
+        windows: Windows of them, one at least.
+        margin: Pixels by which each side of a square is moved inwards.
+
+    Returns:
+        Polygons in the order of the windows.
+    """
+    parts = list(_placed(scenes, windows, margin))
+    if len({part.crs.to_wkt() for part in parts}) > 1:
+        parts = [part.to_crs("EPSG:4326") for part in parts]
+    return pd.concat(parts).sort_index()
+
+
+def blocks_of(
+    scenes: Sequence[SceneRaster], windows: Sequence[ChipWindow], side: float
+) -> NDArray[np.int64]:
+    """Number of the square block that the middle of each window lies in, (windows,).
+
+    Blocks are counted from the origin of the CRS, so that scenes of one CRS share them.
+
+    Args:
+        scenes: The scenes.
+        windows: Windows of them, one at least.
+        side: Side of a block in metres.
+    """
+    systems: list[str] = []
+    places = np.zeros((len(windows), 3), dtype=np.int64)
+    for part in _placed(scenes, windows, 0.0):
+        middles = in_metres(part).centroid
+        system = middles.crs.to_wkt()
+        systems += [system] if system not in systems else []
+        places[part.index, 0] = systems.index(system)
+        places[part.index, 1] = np.floor(middles.x / side)
+        places[part.index, 2] = np.floor(middles.y / side)
+    blocks: NDArray[np.int64] = np.unique(places, axis=0, return_inverse=True)[1].reshape(-1)
+    return blocks
+
+
+def _placed(
+    scenes: Sequence[SceneRaster], windows: Sequence[ChipWindow], margin: float
+) -> Iterator[gpd.GeoSeries]:
+    """Squares scene by scene, in its CRS; the index is the number of the window."""
+    table = np.array(windows, dtype=np.int64).reshape(-1, len(ChipWindow._fields))
+    for number in np.unique(table[:, 0]):
+        members = np.flatnonzero(table[:, 0] == number)
+        inside = squares(table[members, 1:3], table[members, 3:], margin)
+        placed = scenes[number].grid.place(inside)
+        placed.index = members
+        yield placed
