@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import shapely
 from shapely.geometry.base import BaseGeometry
 
 from rsmeta.data.chip_tally import ChipTally
 from rsmeta.data.chip_windows import chip_corners, kind_of, squares
 from rsmeta.data.scene_chips import ChipWindow
 from rsmeta.data.scene_rasters import SceneRaster
-from rsmeta.data.spatial_blocks import touches_any
 from rsmeta.data.vector_labels import VectorLabels
 from rsmeta.recipe import LabelledSceneData
 
@@ -94,12 +94,10 @@ class ChipCutter:
             np.arange(0, side - self.size + 1, self.size) for side in (grid.width, grid.height)
         )
         corners = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
-        features = np.concatenate([labels.geometries, labels.others])
-        free = ~touches_any(squares(corners, self.size), features)
-        return [
-            ChipWindow(self.number, column, row, self.size)
-            for column, row in corners[free].tolist()
-        ]
+        features = shapely.STRtree(np.concatenate([labels.geometries, labels.others]))
+        taken = features.query(squares(corners, self.size), predicate="intersects")[0]
+        free = np.delete(corners, taken, axis=0)
+        return [ChipWindow(self.number, column, row, self.size) for column, row in free.tolist()]
 
 
 def background_chips(

@@ -15,7 +15,7 @@ from rsmeta.data.chip_tally import ChipTally
 from rsmeta.data.chips import LabelledData
 from rsmeta.data.scene_chips import SceneChips, blocks_of, footprints
 from rsmeta.data.scene_rasters import SceneRaster, describe_scene
-from rsmeta.data.spatial_blocks import block_split, touches_any
+from rsmeta.data.spatial_blocks import block_split, overlapping_pairs
 from rsmeta.data.vector_labels import VectorLabels, read_labels
 from rsmeta.errors import DataError
 from rsmeta.recipe import LabelledSceneData
@@ -27,10 +27,6 @@ _MARGIN = 0.01  # pixels: chips that share an edge do not overlap
 
 def load_labelled_scene(config: LabelledSceneData, seed: int) -> LabelledData:
     """Cut chips from labelled scenes and split them by blocks.
-
-    Training chips that overlap a test chip are dropped, as in spatial cross-validation with a
-    dead zone (Roberts et al. 2017, "Cross-validation strategies for data with temporal, spatial,
-    hierarchical, or phylogenetic structure").
 
     Args:
         config: The recipe's section.
@@ -123,17 +119,14 @@ def _split(
     windows = [chip.window for chip in chips]
     if not chips:
         _check_classes(classes, [0] * len(classes), tally)
-    tested = block_split(
-        blocks_of(scenes, windows, config.block_metres), labels, config.test_fraction, seed
-    )
-    ground = footprints(scenes, windows, _MARGIN).to_numpy()
-    kept = tested.copy()
-    kept[~tested] = ~touches_any(ground[~tested], ground[tested])
-    for chip in (chip for chip, keep in zip(chips, kept, strict=True) if not keep):
-        tally.leave_out("training chip that overlaps a test chip", 1, chip.name)
+    blocks = blocks_of(scenes, windows, config.block_metres)
+    pairs = overlapping_pairs(footprints(scenes, windows, _MARGIN).to_numpy())
+    split = block_split(blocks, labels, pairs, config.test_fraction, seed)
+    for dropped in np.flatnonzero(~split.train & ~split.test).tolist():
+        tally.leave_out("training chip that overlaps a test chip", 1, chips[dropped].name)
     train, test = (
         SceneChips(scenes, [windows[i] for i in np.flatnonzero(part)], labels[part])
-        for part in (kept & ~tested, tested)
+        for part in (split.train, split.test)
     )
     counts = [np.bincount(part.labels, minlength=len(classes)).tolist() for part in (train, test)]
     _check_classes(classes, counts[0], tally)
