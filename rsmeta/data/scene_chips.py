@@ -52,6 +52,10 @@ class SceneChips(ChipSet):
         name = self._scenes[number].files[0][0]
         return f"{name}: {size} × {size} pixels from column {column}, row {row}"
 
+    def pixel_size(self, index: int) -> float:
+        """Side of the chip's pixels on the ground in metres."""
+        return self._scenes[self.windows[index].scene].grid.pixel_metres
+
     def footprints(self) -> gpd.GeoSeries:
         """The squares of the chips on the ground; see `ChipSet.footprints`."""
         return footprints(self._scenes, self.windows)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from math import sqrt
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import geopandas as gpd
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.io import DatasetReader
@@ -18,7 +20,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from rsmeta.errors import DataError
-from rsmeta.rasters import data_indexes, open_raster, read_masked
+from rsmeta.rasters import data_indexes, open_raster, read_masked, reason
 
 EQUAL_AREA = "EPSG:6933"
 """Where degrees are turned into metres: EASE-Grid 2.0, squares keep their area everywhere."""
@@ -40,7 +42,7 @@ class Grid:
     height: int
     width: int
 
-    @property
+    @cached_property
     def pixel_metres(self) -> float:
         """Side of a square as large as the pixel in the middle of the scene, in metres."""
         x, y = self.width / 2, self.height / 2
@@ -49,24 +51,16 @@ class Grid:
 
     def place(self, geometries: NDArray[np.object_]) -> gpd.GeoSeries:
         """Geometries in pixel coordinates (column, row) as geometries on the ground."""
-        to_ground = self.transform
-        return (
-            gpd.GeoSeries(geometries)
-            .affine_transform(_shapely_order(to_ground))
-            .set_crs(self.crs.to_wkt())
-        )
+        placed = gpd.GeoSeries(geometries).affine_transform(self.transform.to_shapely())
+        return placed.set_crs(self.crs.to_wkt())
 
     def in_pixels(self, geometries: gpd.GeoSeries) -> NDArray[np.object_]:
         """Geometries of any CRS in pixel coordinates (column, row)."""
         placed = geometries.to_crs(self.crs.to_wkt())
         pixels: NDArray[np.object_] = placed.affine_transform(
-            _shapely_order(~self.transform)
+            (~self.transform).to_shapely()
         ).to_numpy()
         return pixels
-
-
-def _shapely_order(transform: Affine) -> list[float]:
-    return [transform.a, transform.b, transform.d, transform.e, transform.c, transform.f]
 
 
 def in_metres(geometries: gpd.GeoSeries) -> gpd.GeoSeries:
@@ -159,7 +153,7 @@ def describe_scene(raster: Path | Mapping[str, Path], bands: Sequence[str]) -> S
                 "raster of one band, or one raster with all bands"
             )
         files.append((raster[name], indexes))
-    finest = min(grids, key=lambda grid: grid.pixel_metres)
+    finest = min(grids, key=lambda grid: grid.pixel_metres)  # the first of equally fine ones
     for (path, _), grid in zip(files, grids, strict=True):
         _require_common_ground(path, grid, finest)
     return SceneRaster(tuple(files), finest)
@@ -171,7 +165,15 @@ def _located(dataset: DatasetReader) -> Grid:
             f"scene '{dataset.name}' has no CRS or no geotransform, so that labels have no place "
             "in it; georeference it, e.g. with gdal_translate -a_srs and -a_ullr, or gdalwarp"
         )
-    return _grid(dataset)
+    grid = _grid(dataset)
+    try:
+        grid.pixel_metres  # noqa: B018
+    except ProjError as error:
+        raise DataError(
+            f"scene '{dataset.name}' has a CRS without a way to metres: {reason(error)}; "
+            "reproject it with gdalwarp -t_srs"
+        ) from error
+    return grid
 
 
 def _grid(dataset: DatasetReader) -> Grid:
