@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 from rsmeta.data.chip_tally import ChipTally
 from rsmeta.data.chip_windows import chip_corners, kind_of, squares
 from rsmeta.data.scene_chips import ChipWindow
-from rsmeta.data.scene_rasters import SceneRaster
+from rsmeta.data.scene_rasters import SceneRaster, SceneReader
 from rsmeta.data.vector_labels import VectorLabels
 from rsmeta.recipe import LabelledSceneData
 
@@ -50,14 +51,16 @@ class ChipCutter:
 
     def label_chips(self, labels: VectorLabels, seed: int) -> Iterator[LabelledWindow]:
         """Chips of all labelled features."""
-        for index, (name, geometry) in enumerate(zip(labels.names, labels.geometries, strict=True)):
-            self.tally.add_feature(name, kind_of(geometry))
-            key = (seed, _CHOICE_STREAM, self.number, index)
-            for window in self._feature(name, geometry, key):
-                yield LabelledWindow(window, name)
+        features = enumerate(zip(labels.names, labels.geometries, strict=True))
+        with self.scene.open() as reader:
+            for index, (name, geometry) in features:
+                self.tally.add_feature(name, kind_of(geometry))
+                key = (seed, _CHOICE_STREAM, self.number, index)
+                for window in self._feature(reader, name, geometry, key):
+                    yield LabelledWindow(window, name)
 
     def _feature(
-        self, name: str, geometry: BaseGeometry, key: tuple[int, ...]
+        self, reader: SceneReader, name: str, geometry: BaseGeometry, key: tuple[int, ...]
     ) -> Iterator[ChipWindow]:
         stride = self.size * (1 - self.config.overlap)
         corners = chip_corners(geometry, self.size, stride, self.config.minimum_cover)
@@ -76,15 +79,15 @@ class ChipCutter:
             if found == most:
                 return
             window = ChipWindow(self.number, column, row, self.size)
-            if not self.has_data(window):
+            if not self.has_data(reader, window):
                 self.tally.leave_out(_NO_DATA, 1, name)
                 continue
             found += 1
             yield window
 
-    def has_data(self, window: ChipWindow) -> bool:
+    def has_data(self, reader: SceneReader, window: ChipWindow) -> bool:
         """Whether enough of a window is valid."""
-        values = self.scene.read(*window[1:])
+        values = reader.read(*window[1:])
         return bool(np.isnan(values[0]).mean() <= self.config.maximum_nodata)
 
     def unlabelled(self, labels: VectorLabels) -> list[ChipWindow]:
@@ -116,11 +119,14 @@ def background_chips(
         for window in cutter.unlabelled(found)
     ]
     chips: list[LabelledWindow] = []
-    for index in np.random.default_rng([seed, _BACKGROUND_STREAM]).permutation(len(free)):
-        if len(chips) == count:
-            break
-        if cutters[free[index].scene].has_data(free[index]):
-            chips.append(LabelledWindow(free[index], name))
+    with ExitStack() as stack:
+        readers = [stack.enter_context(cutter.scene.open()) for cutter in cutters]
+        for index in np.random.default_rng([seed, _BACKGROUND_STREAM]).permutation(len(free)):
+            window = free[index]
+            if len(chips) == count:
+                break
+            if cutters[window.scene].has_data(readers[window.scene], window):
+                chips.append(LabelledWindow(window, name))
     if len(chips) < count:
         _LOGGER.warning("background: %d of %d chips found that touch no label", len(chips), count)
     return chips

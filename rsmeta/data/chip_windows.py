@@ -10,6 +10,10 @@ from shapely.geometry.base import BaseGeometry
 Kind = Literal["point", "line", "polygon"]
 _KINDS: tuple[Kind, ...] = ("point", "line", "polygon")
 
+# Reprojection moves corners a little: a polygon as large as its chips must still hold them all.
+_ROOM = 0.5  # pixels that the chips of a grid may reach beyond the polygon's box
+_SLACK = 1e-3  # share of a chip
+
 
 def kind_of(geometry: BaseGeometry) -> Kind:
     """What a geometry is; of a collection, what its parts of the highest dimension are."""
@@ -41,10 +45,11 @@ def chip_corners(
     if kind == "line":
         return _around(np.concatenate([_along(part, stride) for part in parts]), chip)
     on_grid = np.concatenate([_grid(part, chip, stride) for part in parts])
-    enough = on_grid[polygon_cover(geometry, on_grid, chip) >= minimum_cover]
+    least = minimum_cover - _SLACK
+    enough = on_grid[polygon_cover(geometry, on_grid, chip) >= least]
     if len(enough) == 0:
         inside = _around(shapely.point_on_surface(parts), chip)
-        enough = inside[polygon_cover(geometry, inside, chip) >= minimum_cover]
+        enough = inside[polygon_cover(geometry, inside, chip) >= least]
     return np.unique(enough, axis=0)
 
 
@@ -100,7 +105,7 @@ def _grid(polygon: BaseGeometry, chip: int, stride: float) -> NDArray[np.int64]:
 
 def _centred(start: float, stop: float, length: float, stride: float) -> NDArray[np.float64]:
     """Starts of as many stretches as fit, one at least, with as much room before as after."""
-    steps = max(0, int((stop - start - length) // stride))
+    steps = max(0, int((stop - start - length + _ROOM) // stride))
     first = (start + stop - length - steps * stride) / 2
     starts: NDArray[np.float64] = first + stride * np.arange(steps + 1, dtype=np.float64)
     return starts

@@ -1,16 +1,17 @@
 """Chips that are windows of scenes, and their place on the ground."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 from numpy.typing import NDArray
 
 from rsmeta.data.chip_windows import squares
 from rsmeta.data.chips import ChipSet
-from rsmeta.data.scene_rasters import SceneRaster, in_metres
+from rsmeta.data.scene_rasters import EQUAL_AREA, SceneRaster, in_metres
 
 
 class ChipWindow(NamedTuple):
@@ -44,7 +45,8 @@ class SceneChips(ChipSet):
     def read(self, index: int) -> NDArray[np.float32]:
         """The chip; see `ChipSet.read`."""
         number, *square = self.windows[index]
-        return self._scenes[number].read(*square)
+        with self._scenes[number].open() as scene:
+            return scene.read(*square)
 
     def describe(self, index: int) -> str:
         """The chip's scene and place in it."""
@@ -74,7 +76,8 @@ def footprints(
     Returns:
         Polygons in the order of the windows.
     """
-    parts = list(_placed(scenes, windows, margin))
+    table = _table(windows)
+    parts = _placed(scenes, table[:, 0], squares(table[:, 1:3], table[:, 3:], margin))
     if len({part.crs.to_wkt() for part in parts}) > 1:
         parts = [part.to_crs("EPSG:4326") for part in parts]
     return pd.concat(parts).sort_index()
@@ -85,34 +88,45 @@ def blocks_of(
 ) -> NDArray[np.int64]:
     """Number of the square block that the middle of each window lies in, (windows,).
 
-    Blocks are counted from the origin of the CRS, so that scenes of one CRS share them.
+    Blocks are counted from the origin of the scenes' CRS, or of `EQUAL_AREA` where the scenes have
+    several or one in degrees: what lies at the same place is in the same block.
 
     Args:
         scenes: The scenes.
         windows: Windows of them, one at least.
         side: Side of a block in metres.
     """
-    systems: list[str] = []
-    places = np.zeros((len(windows), 3), dtype=np.int64)
-    for part in _placed(scenes, windows, 0.0):
-        middles = in_metres(part).centroid
-        system = middles.crs.to_wkt()
-        systems += [system] if system not in systems else []
-        places[part.index, 0] = systems.index(system)
-        places[part.index, 1] = np.floor(middles.x / side)
-        places[part.index, 2] = np.floor(middles.y / side)
+    table = _table(windows)
+    parts = _placed(scenes, table[:, 0], shapely.points(table[:, 1:3] + table[:, 3:] / 2))
+    if len({part.crs.to_wkt() for part in parts}) > 1:
+        parts = [part.to_crs(EQUAL_AREA) for part in parts]
+    middles = in_metres(pd.concat(parts).sort_index())
+    places = np.floor(np.stack([middles.x, middles.y], axis=1) / side)
     blocks: NDArray[np.int64] = np.unique(places, axis=0, return_inverse=True)[1].reshape(-1)
     return blocks
 
 
+def _table(windows: Sequence[ChipWindow]) -> NDArray[np.int64]:
+    return np.array(windows, dtype=np.int64).reshape(-1, len(ChipWindow._fields))
+
+
 def _placed(
-    scenes: Sequence[SceneRaster], windows: Sequence[ChipWindow], margin: float
-) -> Iterator[gpd.GeoSeries]:
-    """Squares scene by scene, in its CRS; the index is the number of the window."""
-    table = np.array(windows, dtype=np.int64).reshape(-1, len(ChipWindow._fields))
-    for number in np.unique(table[:, 0]):
-        members = np.flatnonzero(table[:, 0] == number)
-        inside = squares(table[members, 1:3], table[members, 3:], margin)
-        placed = scenes[number].grid.place(inside)
+    scenes: Sequence[SceneRaster], numbers: NDArray[np.int64], geometries: NDArray[np.object_]
+) -> list[gpd.GeoSeries]:
+    """Geometries in pixels of scenes on the ground, a part for each scene, in its CRS.
+
+    Args:
+        scenes: The scenes.
+        numbers: (geometries,), scene of each geometry.
+        geometries: (geometries,).
+
+    Returns:
+        Parts whose index is the number of the geometry.
+    """
+    parts = []
+    for number in np.unique(numbers):
+        members = np.flatnonzero(numbers == number)
+        placed = scenes[number].grid.place(geometries[members])
         placed.index = members
-        yield placed
+        parts.append(placed)
+    return parts

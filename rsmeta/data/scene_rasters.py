@@ -1,7 +1,7 @@
 """Rasters of labelled scenes: one grid for all bands, read window by window."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from math import sqrt
@@ -20,7 +20,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from rsmeta.errors import DataError
-from rsmeta.rasters import data_indexes, open_raster, read_masked, reason
+from rsmeta.rasters import data_indexes, open_raster, read_masked, reading, reason
 
 EQUAL_AREA = "EPSG:6933"
 """Where degrees are turned into metres: EASE-Grid 2.0, squares keep their area everywhere."""
@@ -83,6 +83,32 @@ class SceneRaster:
     files: tuple[tuple[Path, tuple[int, ...]], ...]
     grid: Grid
 
+    @contextmanager
+    def open(self) -> Iterator["SceneReader"]:
+        """Open all files for reading.
+
+        Raises:
+            DataError: A file cannot be opened.
+        """
+        with ExitStack() as stack:
+            views = []
+            for path, indexes in self.files:
+                raster = stack.enter_context(open_raster(path, DataError))
+                view = stack.enter_context(_on_grid(raster, self.grid))
+                views.append((str(path), view, indexes))
+            yield SceneReader(views)
+
+
+class SceneReader:
+    """The open files of a scene.
+
+    Args:
+        views: Name, raster on the scene's grid, and indexes of the bands, of each file.
+    """
+
+    def __init__(self, views: Sequence[tuple[str, DatasetReader, tuple[int, ...]]]) -> None:
+        self._views = views
+
     def read(self, column: int, row: int, size: int) -> NDArray[np.float32]:
         """A square of the scene, which must lie inside it.
 
@@ -101,9 +127,9 @@ class SceneRaster:
         """
         window = Window(column, row, size, size)
         parts = []
-        for path, indexes in self.files:
-            with open_raster(path, DataError) as raster, _on_grid(raster, self.grid) as aligned:
-                parts.append(read_masked(aligned, window, indexes)[0])
+        for name, view, indexes in self._views:
+            with reading(name, DataError):
+                parts.append(read_masked(view, window, indexes)[0])
         values = np.concatenate(parts)
         values[:, ~np.isfinite(values).all(axis=0)] = np.nan
         return values

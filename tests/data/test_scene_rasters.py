@@ -10,6 +10,11 @@ from rsmeta.data.scene_rasters import describe_scene
 from rsmeta.errors import DataError
 
 
+def read(scene, *square):
+    with scene.open() as reader:
+        return reader.read(*square)
+
+
 def plane(step, side):
     """A plane over the ground, sampled at pixels of `step` x 10 m; linear, as is the resampling."""
     row, column = (np.indices((side, side)) + 0.5) * step
@@ -35,7 +40,7 @@ def test_bands_of_several_resolutions_are_read_on_the_finest_grid(three_resoluti
     scene = describe_scene(three_resolutions, bands)
     assert scene.grid.pixel_metres == pytest.approx(10)
     assert (scene.grid.height, scene.grid.width) == (120, 120)
-    chip = scene.read(40, 24, 16)
+    chip = read(scene, 40, 24, 16)
     assert chip.shape == (3, 16, 16)
     for band in chip:
         np.testing.assert_allclose(band, plane(1, 120)[0, 24:40, 40:56], rtol=1e-5)
@@ -43,18 +48,18 @@ def test_bands_of_several_resolutions_are_read_on_the_finest_grid(three_resoluti
 
 def test_a_coarse_band_alone_keeps_its_own_pixels(three_resolutions):
     scene = describe_scene(three_resolutions, ["B05"])
-    np.testing.assert_array_equal(scene.read(3, 5, 8)[0], plane(2, 60)[0, 5:13, 3:11])
+    np.testing.assert_array_equal(read(scene, 3, 5, 8)[0], plane(2, 60)[0, 5:13, 3:11])
 
 
 def test_a_window_of_a_raster_is_its_pixels(tmp_path):
     path = write_raster(tmp_path / "a.tif", ramp(2, 40, 50))
-    chip = describe_scene(path, ["VV", "VH"]).read(30, 12, 9)
+    chip = read(describe_scene(path, ["VV", "VH"]), 30, 12, 9)
     np.testing.assert_array_equal(chip, ramp(2, 40, 50)[:, 12:21, 30:39])
 
 
 def test_bands_are_found_by_their_descriptions(tmp_path):
     path = write_raster(tmp_path / "a.tif", ramp(3, 20, 20), names=["vh", "mask", "VV"])
-    chip = describe_scene(path, ["VV", "VH"]).read(0, 0, 4)
+    chip = read(describe_scene(path, ["VV", "VH"]), 0, 0, 4)
     np.testing.assert_array_equal(chip, ramp(3, 20, 20)[[2, 0], :4, :4])
 
 
@@ -71,7 +76,7 @@ def test_scale_and_nodata_hold_on_any_grid(tmp_path, step):
     place = from_origin(500_000, 5_700_000, 10 * step, 10 * step)
     other = write_raster(tmp_path / "b.tif", values, transform=place, nodata=9, scale=1e-4)
     files = {"VV": write_raster(tmp_path / "a.tif", ramp(1, 120, 120)), "VH": other}
-    chip = describe_scene(files, ["VV", "VH"]).read(50, 50, 20)
+    chip = read(describe_scene(files, ["VV", "VH"]), 50, 50, 20)
     np.testing.assert_allclose(chip[1, 10:, 10:], 0.25)
     assert np.isnan(chip[:, :10, :10]).all()
     assert np.isfinite(chip[:, 10:, 10:]).all()
@@ -82,28 +87,28 @@ def test_beyond_a_smaller_raster_there_is_no_data(tmp_path):
         "VV": write_raster(tmp_path / "a.tif", ramp(1, 40, 40)),
         "VH": write_raster(tmp_path / "b.tif", np.zeros((1, 40, 20), dtype=np.uint8)),
     }
-    chip = describe_scene(files, ["VV", "VH"]).read(10, 10, 20)
+    chip = read(describe_scene(files, ["VV", "VH"]), 10, 10, 20)
     assert np.isfinite(chip[:, :, :10]).all()
     assert np.isnan(chip[:, :, 10:]).all()
 
 
 def test_a_band_in_another_crs_is_reprojected(tmp_path):
     """A plane in latitude, seen from UTM."""
-    latitude = 51.45 - (np.arange(400) + 0.5) * 1e-4
-    degrees = np.broadcast_to(latitude[:, None], (1, 400, 600)).astype(np.float32)
+    latitude = 51.45 - (np.arange(200) + 0.5) * 2e-4
+    degrees = np.broadcast_to(latitude[:, None], (1, 200, 300)).astype(np.float32)
     files = {
         "VV": write_raster(tmp_path / "a.tif", ramp(1, 100, 100)),
         "VH": write_raster(
             tmp_path / "b.tif",
             degrees,
             crs="EPSG:4326",
-            transform=from_origin(3, 51.45, 1e-4, 1e-4),
+            transform=from_origin(3, 51.45, 2e-4, 2e-4),
         ),
     }
     scene = describe_scene(files, ["VV", "VH"])
     to_degrees = pyproj.Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
     x, y = scene.grid.transform @ (40.5, 30.5)
-    assert scene.read(40, 30, 2)[1, 0, 0] == pytest.approx(to_degrees.transform(x, y)[1], abs=2e-5)
+    assert read(scene, 40, 30, 2)[1, 0, 0] == pytest.approx(to_degrees.transform(x, y)[1], abs=2e-5)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +159,7 @@ def test_a_truncated_file_is_one_line_with_its_path(tmp_path):
     broken.write_bytes(broken.read_bytes()[:80_000])
     scene = describe_scene({"VV": whole, "VH": broken}, ["VV", "VH"])
     with pytest.raises(DataError, match=r"b\.tif' cannot be read to the end"):
-        scene.read(180, 180, 20)
+        read(scene, 180, 180, 20)
 
 
 @pytest.mark.parametrize("name", ["rotated_tiny_no_crs.tif", "rpc_only_u16.tif"])
