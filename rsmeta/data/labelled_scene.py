@@ -85,7 +85,7 @@ def _chip_size(config: LabelledSceneData, scene: SceneRaster) -> int:
     pixel = scene.grid.pixel_metres
     size = config.chip
     if size is None:
-        assert config.chip_metres is not None
+        assert config.chip_metres is not None  # the section has one of both
         size = round(config.chip_metres / pixel)
     name = scene.files[0][0]
     if size < 2:

@@ -90,12 +90,8 @@ class LabelledSceneData(Section):
         except BandError as error:
             raise ValueError(str(error)) from error
         for scene in self.scenes:
-            missing = (
-                [name for name in names if name not in scene.raster]
-                if (isinstance(scene.raster, dict))
-                else []
-            )
-            if missing:
+            files = scene.raster
+            if isinstance(files, dict) and (missing := [n for n in names if n not in files]):
                 raise ValueError(
                     f"scenes: raster has no file for {', '.join(missing)}; add it, or name the "
                     "bands that there are in data.bands"
