@@ -210,6 +210,8 @@ def validate(recipe: RecipeFile, overrides: Overrides = None) -> None:
     typer.echo(f"bands:      {bands}")
     typer.echo(f"chips:      {len(checked.data.train)} training, {len(checked.data.test)} test")
     typer.echo(f"imbalance:  {checked.data.imbalance_factor:.4g} (largest class over smallest)")
+    for line in checked.data.origin:
+        typer.echo(f"  {line}")
     for group, classes in checked.groups.items():
         listed = ", ".join(f"{name} ({count})" for name, count in classes) or "no class"
         typer.echo(f"{group.value + ':':<11} {listed}")

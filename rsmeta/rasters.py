@@ -63,13 +63,24 @@ def open_raster(
         ) from cause
     with dataset:
         _refuse_unreadable(dataset, error)
-        try:
+        with reading(name, error):
             yield dataset
-        except RASTER_ERRORS as cause:
-            raise error(
-                f"raster '{name}' cannot be read to the end: {reason(cause)}; "
-                "the file is damaged or truncated: copy or download it again"
-            ) from cause
+
+
+@contextmanager
+def reading(name: str, error: type[RsmetaError] = SceneError) -> Iterator[None]:
+    """Turn a failure to read an open raster into one line.
+
+    Raises:
+        RsmetaError: As `error`: rasterio or GDAL failed.
+    """
+    try:
+        yield
+    except RASTER_ERRORS as cause:
+        raise error(
+            f"raster '{name}' cannot be read to the end: {reason(cause)}; "
+            "the file is damaged or truncated: copy or download it again"
+        ) from cause
 
 
 def _refuse_unreadable(dataset: DatasetReader, error: type[RsmetaError]) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from rsmeta.bands import Band
 from rsmeta.errors import DataError
 from rsmeta.rasters import open_raster, read_masked
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 
 class ChipSet(ABC):
@@ -37,6 +41,10 @@ class ChipSet(ABC):
     @abstractmethod
     def describe(self, index: int) -> str:
         """What to call the chip in messages: its path, where it has one."""
+
+    def footprints(self) -> "gpd.GeoSeries | None":
+        """The chips on the ground, polygons in chip order; None where their place is unknown."""
+        return None
 
 
 class ChipArray(ChipSet):
@@ -121,6 +129,10 @@ class CachedChips(ChipSet):
         """The chip's name in the other set."""
         return self._chips.describe(index)
 
+    def footprints(self) -> "gpd.GeoSeries | None":
+        """The footprints of the other set."""
+        return self._chips.footprints()
+
 
 @dataclass(frozen=True)
 class LabelledData:
@@ -131,12 +143,14 @@ class LabelledData:
         test: Chips that only the final test sees.
         classes: Class names; labels are indexes into them.
         bands: Bands of every chip, in order.
+        origin: Lines that say what the chips were made from and what was left out, if anything.
     """
 
     train: ChipSet
     test: ChipSet
     classes: tuple[str, ...]
     bands: tuple[Band, ...]
+    origin: tuple[str, ...] = ()
 
     @property
     def train_counts(self) -> NDArray[np.int64]:

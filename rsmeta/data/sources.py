@@ -9,12 +9,14 @@ from rsmeta.data.chips import CachedChips, LabelledData
 from rsmeta.data.cifar100 import load_cifar100
 from rsmeta.data.dota import load_dota
 from rsmeta.data.files import load_folder, load_table
+from rsmeta.data.labelled_scene import load_labelled_scene
 from rsmeta.data.simulated import load_simulated
 from rsmeta.data.torchgeo_sets import load_torchgeo
 from rsmeta.recipe import (
     Cifar100Data,
     DotaData,
     FolderData,
+    LabelledSceneData,
     ListData,
     Recipe,
     SimulatorData,
@@ -30,6 +32,7 @@ SOURCES: dict[type[Any], Callable[[Any, int], LabelledData]] = {
     DotaData: load_dota,
     ListData: load_list,
     Cifar100Data: load_cifar100,
+    LabelledSceneData: load_labelled_scene,
 }
 
 

@@ -17,6 +17,7 @@ from rsmeta.recipe.data import (
     TableData,
 )
 from rsmeta.recipe.dota import DotaData
+from rsmeta.recipe.labelled_scene import LabelledSceneData
 from rsmeta.recipe.losses import (
     BalancedSoftmax,
     ClassBalanced,
@@ -95,6 +96,7 @@ __all__ = [
     "Head",
     "HeadInitialisation",
     "InnerLoop",
+    "LabelledSceneData",
     "Lade",
     "LayerNormTuning",
     "Ldam",
