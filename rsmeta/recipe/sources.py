@@ -11,6 +11,13 @@ from rsmeta.recipe.dota import DotaData
 from rsmeta.recipe.torchgeo import TorchGeoData
 
 Data = Annotated[
-    SimulatorData | FolderData | TableData | ListData | Cifar100Data | TorchGeoData | DotaData,
+    SimulatorData
+    | FolderData
+    | TableData
+    | ListData
+    | Cifar100Data
+    | TorchGeoData
+    | DotaData
+    | LabelledSceneData,
     Field(discriminator="source"),
 ]
