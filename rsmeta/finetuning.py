@@ -12,6 +12,7 @@ import lightning as L
 import torch
 from rich.console import Console
 
+from rsmeta.data.cautions import cautions
 from rsmeta.data.chips import LabelledData
 from rsmeta.data.datamodule import ChipDataModule
 from rsmeta.data.outer_split import SMALLEST_SPLIT_CLASS
@@ -118,6 +119,8 @@ def _train(
 ) -> list[EpochRecord]:
     datamodule = ChipDataModule(recipe, data, statistics)
     _tell_shared_classes(datamodule, data)
+    for line in cautions(recipe, data.bands):
+        _LOGGER.warning(line)
     module = FinetuningModule(recipe, built.classifier, data.train_counts, datamodule)
     callbacks: list[L.Callback] = [] if console is None else [TrainingProgress(console)]
     if recipe.pruning is not None:

@@ -6,13 +6,15 @@ from typing import Any
 
 from rsmeta.data.chips import CachedChips, LabelledData
 from rsmeta.data.files import load_folder, load_table
+from rsmeta.data.packed import load_packed
 from rsmeta.data.simulated import load_simulated
-from rsmeta.recipe import FolderData, Recipe, SimulatorData, TableData
+from rsmeta.recipe import FolderData, PackedData, Recipe, SimulatorData, TableData
 
 SOURCES: dict[type[Any], Callable[[Any, int], LabelledData]] = {
     SimulatorData: load_simulated,
     FolderData: load_folder,
     TableData: load_table,
+    PackedData: load_packed,
 }
 
 

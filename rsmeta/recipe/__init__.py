@@ -10,6 +10,8 @@ from rsmeta.recipe.data import (
     FolderData,
     GeometryName,
     LongTail,
+    PackedData,
+    RadiometryName,
     SimulatorData,
     TableData,
 )
@@ -57,6 +59,7 @@ from rsmeta.recipe.training import (
     InnerLoop,
     OuterLoop,
     Precision,
+    SamplingName,
     Sgd,
 )
 
@@ -93,11 +96,14 @@ __all__ = [
     "Lora",
     "Loss",
     "OuterLoop",
+    "PackedData",
     "Peft",
     "Position",
     "Precision",
     "Pruning",
+    "RadiometryName",
     "Recipe",
+    "SamplingName",
     "ScaleShift",
     "Scratch",
     "Section",
@@ -128,10 +134,11 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _same_chip_in_every_epoch(self) -> "Recipe":
-        if self.compute.cache_features and self.augmentation.geometry != "none":
+        changes = [f"augmentation.{name}" for name in self.augmentation.changes]
+        if self.compute.cache_features and changes:
             raise ValueError(
-                "compute.cache_features: augmentation changes chips in every epoch; set "
-                "augmentation.geometry to none, or cache_features to false"
+                "compute.cache_features: augmentation changes chips in every epoch; take out "
+                f"{', '.join(changes)}, or set cache_features to false"
             )
         return self
 
