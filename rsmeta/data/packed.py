@@ -148,16 +148,17 @@ def pack_chips(data: LabelledData, file: Path, advance: Callable[[], None] = lam
     partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            for split, chips in (("train", data.train), ("test", data.test)):
-                for batch in _batches(chips, split, schema, advance):
-                    writer.write_batch(batch)
-        partial.replace(file)
+        try:
+            with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+                for split, chips in (("train", data.train), ("test", data.test)):
+                    for batch in _batches(chips, split, schema, advance):
+                        writer.write_batch(batch)
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"packed file '{file}' cannot be written: {reason}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _batches(

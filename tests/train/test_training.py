@@ -159,6 +159,11 @@ def test_a_cache_of_nothing_is_one_line_and_leaves_nothing(tiny_recipe, tmp_path
     assert not list((tmp_path / "runs").iterdir())
 
 
-def test_augmentation_and_a_cache_exclude_each_other(tiny_recipe):
-    with pytest.raises(ValidationError, match="augmentation changes chips in every epoch"):
-        tiny_recipe(compute={"cache_features": True}, augmentation={"geometry": "d4"})
+@pytest.mark.parametrize(
+    "augmentation", [{"geometry": "d4"}, {"crop_scale": [0.5, 1]}, {"radiometry": "sar"}]
+)
+def test_augmentation_and_a_cache_exclude_each_other(tiny_recipe, augmentation):
+    [name] = augmentation
+    fault = f"augmentation changes chips in every epoch; take out augmentation.{name}"
+    with pytest.raises(ValidationError, match=fault):
+        tiny_recipe(compute={"cache_features": True}, augmentation=augmentation)
