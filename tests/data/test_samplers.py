@@ -1,6 +1,7 @@
 """What each epoch draws, in one process and in two."""
 
 import os
+import socket
 
 import numpy as np
 import pytest
@@ -156,7 +157,7 @@ def test_lightning_keeps_the_samplers(tiny_recipe, monkeypatch):
     assert given["use_distributed_sampler"] is False
 
 
-def _draw_in_process(rank, folder, way):
+def _draw_in_process(rank, folder, port):
     """One of two processes under Lightning, with the data module of a recipe."""
     import lightning as L
     from torch import nn
@@ -181,50 +182,53 @@ def _draw_in_process(rank, folder, way):
         def configure_optimizers(self):
             return torch.optim.SGD(self.parameters(), lr=0.1)
 
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29533", "LOCAL_RANK": str(rank)}
-    os.environ |= {"NODE_RANK": "0", "WORLD_SIZE": "2", "RANK": str(rank)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
+    os.environ |= {"LOCAL_RANK": str(rank), "RANK": str(rank), "WORLD_SIZE": "2"}
     images = np.empty((len(LABELS), 1, 8, 8), dtype=np.float32)
     images[:] = np.arange(len(LABELS), dtype=np.float32)[:, None, None, None]
     chips = ChipArray(images, LABELS)
     data = LabelledData(chips, chips, tuple("abcde"), sensor("sar").select(["VV"]))
-    recipe = Recipe.model_validate(
-        {
-            "name": "x",
-            "data": {"source": "simulator"},
-            "backbone": {"image_size": 8},
-            "inner": {"sampling": way, "batch_size": 16},
-        }
-    )
-    listener = Listener()
-    trainer = L.Trainer(
-        accelerator="cpu", devices=2, strategy="ddp", max_epochs=2, logger=False,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-        use_distributed_sampler=False,
-    )  # fmt: skip
-    trainer.fit(listener, ChipDataModule(recipe, data, BandStatistics((0.0,), (1.0,))))
-    assert torch.distributed.get_world_size() == 2
-    torch.save(listener.seen, folder / f"{way}-{rank}.pt")
+    for way in ("all", "class_balanced"):
+        recipe = Recipe.model_validate(
+            {
+                "name": "x",
+                "data": {"source": "simulator"},
+                "backbone": {"image_size": 8},
+                "inner": {"sampling": way, "batch_size": 16},
+            }
+        )
+        listener = Listener()
+        trainer = L.Trainer(
+            accelerator="cpu", devices=2, strategy="ddp", max_epochs=2, logger=False,
+            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+            use_distributed_sampler=False,
+        )  # fmt: skip
+        trainer.fit(listener, ChipDataModule(recipe, data, BandStatistics((0.0,), (1.0,))))
+        assert torch.distributed.get_world_size() == 2
+        assert torch.distributed.get_backend() == "gloo"
+        torch.save(listener.seen, folder / f"{way}-{rank}.pt")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["all", "class_balanced"])
-def test_two_processes_of_lightning_see_the_classes_in_their_shares(tmp_path, way):
-    torch.multiprocessing.spawn(_draw_in_process, (tmp_path, way), nprocs=2)
-    seen = [torch.load(tmp_path / f"{way}-{rank}.pt") for rank in (0, 1)]
+def test_two_processes_of_lightning_see_the_classes_in_their_shares(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(_draw_in_process, (tmp_path, port), nprocs=2)
     splitter = OuterSplitter(LABELS, 0.2, "epoch", 0)
-    for epoch in (0, 1):
-        inner = splitter.split(epoch).inner
-        parts = [part[epoch] for part in seen]
-        together = [*parts[0], *parts[1]]
-        assert len(parts[0]) == len(parts[1]) == len(inner) // 2
-        assert set(together) <= set(inner.tolist())
-        counts = np.bincount(LABELS[inner])
-        share = len(inner) * class_shares(counts, way, 0)
-        assert (np.abs(counts_of(together) - share) < 2).all()  # rounding, and a draw left out
-        expected = drawn(way, fraction=0.2, epoch=epoch)
-        assert sorted(together) == sorted(expected[: len(together)])
-        if way == "all":
-            assert not set(parts[0]) & set(parts[1])
-        else:
-            assert all((counts_of(part) > 0).all() for part in parts)
-    assert seen[0][0] != seen[0][1]
+    for way in ("all", "class_balanced"):
+        seen = [torch.load(tmp_path / f"{way}-{rank}.pt") for rank in (0, 1)]
+        assert seen[0][0] != seen[0][1]
+        for epoch in (0, 1):
+            inner = splitter.split(epoch).inner
+            parts = [part[epoch] for part in seen]
+            together = [*parts[0], *parts[1]]
+            assert len(parts[0]) == len(parts[1]) == len(inner) // 2
+            share = len(inner) * class_shares(np.bincount(LABELS[inner]), way, 0)
+            assert (np.abs(counts_of(together) - share) < 2).all()  # rounding, a draw left out
+            dealt = drawn(way, fraction=0.2, epoch=epoch)[: len(together)]
+            assert sorted(together) == sorted(dealt)
+            if way == "all":
+                assert not set(parts[0]) & set(parts[1])
+            else:
+                assert all((counts_of(part) > 0).all() for part in parts)
