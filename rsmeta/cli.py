@@ -218,7 +218,32 @@ def validate(recipe: RecipeFile, overrides: Overrides = None) -> None:
     Console().print(checked.built.plan_table())
     megabytes = checked.memory / 2**20
     typer.echo(f"memory:     about {megabytes:,.0f} MiB for training, beyond the libraries")
+    for line in checked.cautions:
+        typer.echo(f"caution:    {line}")
     typer.echo("the recipe is valid")
+
+
+@app.command(epilog="Example: rsmeta pack recipes/mstar_longtail.yaml mstar.arrow")
+def pack(
+    recipe: RecipeFile,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write (.arrow).")],
+    overrides: Overrides = None,
+) -> None:
+    """Pack all chips of a recipe into one file that training reads fast."""
+    from rich.progress import Progress
+
+    from rsmeta.data.packed import pack_chips, packed_section
+    from rsmeta.data.sources import load_data
+    from rsmeta.recipe import Recipe
+    from rsmeta.recipe_reading import read_recipe
+
+    data = load_data(read_recipe(Recipe, recipe, overrides or []))
+    chips = len(data.train) + len(data.test)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("chips", total=chips)
+        pack_chips(data, out, lambda: bar.advance(task))
+    typer.echo(f"packed: {out} ({chips} chips, {out.stat().st_size / 2**20:,.0f} MiB)")
+    typer.echo(f"data:   {packed_section(data, out)}")
 
 
 @app.command(epilog="Example: rsmeta schema > recipes/recipe.schema.json")

@@ -12,6 +12,7 @@ import lightning as L
 import torch
 from rich.console import Console
 
+from rsmeta.data.cautions import cautions
 from rsmeta.data.chips import LabelledData
 from rsmeta.data.datamodule import ChipDataModule
 from rsmeta.data.outer_split import SMALLEST_SPLIT_CLASS
@@ -135,6 +136,8 @@ def train(
     """
     datamodule = ChipDataModule(recipe, data, statistics)
     _tell_shared_classes(datamodule, data)
+    for line in cautions(recipe, data.bands):
+        _LOGGER.warning(line)
     counts = data.train_counts
     groups = class_groups(recipe.long_tail, data.classes, counts)
     module = FinetuningModule(recipe, built.classifier, counts, groups, datamodule)

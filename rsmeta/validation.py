@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rsmeta.data.cautions import cautions
 from rsmeta.data.chips import ChipSet, LabelledData
+from rsmeta.data.radiometry import build_radiometry
 from rsmeta.data.sources import load_data
 from rsmeta.data.statistics import band_statistics
 from rsmeta.errors import DataError
@@ -27,12 +29,14 @@ class ValidatedRecipe:
         built: The model before training, with its plan.
         memory: Estimate of the training memory in bytes: weights, gradients, momentum and the
             activations kept for one batch.
+        cautions: What is allowed and may still surprise, see `rsmeta.data.cautions`.
     """
 
     data: LabelledData
     groups: dict[Group, list[tuple[str, int]]]
     built: BuiltModel
     memory: int
+    cautions: list[str]
 
 
 def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
@@ -41,7 +45,8 @@ def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
     Raises:
         DataError: One line for each chip that cannot be used, or what else is wrong with the data.
         BackboneError: The backbone cannot be loaded.
-        RecipeError: The plan does not fit the backbone, or nothing of it can be cached.
+        RecipeError: The plan does not fit the backbone, nothing of it can be cached, or the
+            augmentation does not fit the bands.
     """
     data = load_data(recipe)
     counts = data.train_counts
@@ -50,6 +55,7 @@ def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
     if problems:
         raise DataError("\n".join(problems))
     statistics = band_statistics(data.train, data.bands)
+    build_radiometry(recipe.augmentation, data.bands, statistics)
     built = build_classifier(recipe, data.bands, len(data.classes), statistics)
     built.classifier.store_frozen_low()
     if recipe.compute.cache_features:
@@ -62,6 +68,7 @@ def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
         groups=groups,
         built=built,
         memory=_training_memory(built.classifier, recipe, len(data.train)),
+        cautions=cautions(recipe, data.bands),
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 import lightning as L
 import numpy as np
@@ -10,16 +10,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from rsmeta.data.chips import ChipSet, LabelledData
 from rsmeta.data.outer_split import OuterSplitter, class_balanced_draw, random_draw
+from rsmeta.data.radiometry import build_radiometry
+from rsmeta.data.samplers import ChipDraw, EpochSampler, this_process
 from rsmeta.data.statistics import BandStatistics
 from rsmeta.data.transforms import build_geometry
-from rsmeta.recipe import GeometryName, Recipe
+from rsmeta.recipe import Augmentation, Recipe
 
-_ORDER_STREAM, _GEOMETRY_STREAM = 4, 5
+_GEOMETRY_STREAM, _RADIOMETRY_STREAM = 5, 12
 _BATCH_SIZE = 64  # where no gradient is taken
+_COVERED = 0.5  # share of a resized pixel that has data, above which it counts as data
 _CHIPS_A_CLASS = 4  # of `balanced_batches`: hundreds of tokens a class
 
 
@@ -28,28 +31,34 @@ class Batch(TypedDict):
 
     image: (batch, bands, size, size), float32, physical units; the training mean where a chip has
     no data. Or (batch, tokens, width) after `ChipDataModule.keep_tokens`. label: (batch,), int64.
+    Where `ChipDataModule.augmented` has still to change the radiometry: seed: (batch,), int64, of
+    each chip's change, and valid: (batch, bands, size, size), bool, where a chip has data.
     """
 
     image: Tensor
     label: Tensor
+    seed: NotRequired[Tensor]
+    valid: NotRequired[Tensor]
 
 
-class ChipDraw(NamedTuple):
-    """One use of a chip: the epoch seeds its augmentation."""
+class Chip(NamedTuple):
+    """One chip of a batch; see `Batch`."""
 
-    epoch: int
-    chip: int
+    image: Tensor
+    label: int
+    seed: int | None = None
+    valid: Tensor | None = None
 
 
-class ChipDataset(Dataset[tuple[Tensor, int]]):
+class ChipDataset(Dataset[Chip]):
     """Chips as tensors of one size.
 
     Args:
         chips: The chips.
         statistics: Training statistics; pixels without data become the mean.
         size: Side in pixels that chips are resized to.
-        geometry: Name of the geometric augmentation.
-        seed: Seed of the augmentation.
+        augmentation: How chips are changed; None for not at all.
+        seed: Seed of the changes.
     """
 
     def __init__(
@@ -57,28 +66,46 @@ class ChipDataset(Dataset[tuple[Tensor, int]]):
         chips: ChipSet,
         statistics: BandStatistics,
         size: int,
-        geometry: GeometryName,
+        augmentation: Augmentation | None,
         seed: int,
     ) -> None:
         self._chips = chips
-        self._fill = torch.tensor(statistics.mean).view(-1, 1, 1)
+        self._fill = np.array(statistics.mean, dtype=np.float32)[:, None, None]
         self._size = size
-        self._geometry = build_geometry(geometry)
+        config = augmentation or Augmentation()
+        self._geometry = build_geometry(config.geometry, config.crop_scale)
+        self._radiometry = config.radiometry != "none"
         self._seed = seed
 
     def __len__(self) -> int:
         return len(self._chips)
 
-    def __getitem__(self, draw: ChipDraw | int) -> tuple[Tensor, int]:
-        epoch, index = draw if isinstance(draw, ChipDraw) else (0, draw)
-        key = np.random.SeedSequence([self._seed, _GEOMETRY_STREAM, epoch, index])
-        seed = int(key.generate_state(1)[0])
-        chip = torch.from_numpy(self._geometry(self._chips.read(index), seed))
-        chip = torch.where(torch.isfinite(chip), chip, self._fill)
-        return resize(chip[None], self._size)[0], int(self._chips.labels[index])
+    def __getitem__(self, draw: ChipDraw | int) -> Chip:
+        draw = draw if isinstance(draw, ChipDraw) else ChipDraw(0, draw)
+        chip = self._geometry(
+            self._chips.read(draw.chip), self._change_seed(draw, _GEOMETRY_STREAM)
+        )
+        label = int(self._chips.labels[draw.chip])
+        valid = np.isfinite(chip)
+        if not valid.all():
+            chip = np.where(valid, chip, self._fill)
+        # Chips of a memory-mapped file are not ours to write to.
+        image = resize(torch.from_numpy(np.require(chip, requirements="W"))[None], self._size)[0]
+        if not self._radiometry:
+            return Chip(image, label)
+        covered = resize(torch.from_numpy(valid)[None].float(), self._size)[0]
+        seed = self._change_seed(draw, _RADIOMETRY_STREAM)
+        return Chip(image, label, seed, covered > _COVERED)
+
+    def _change_seed(self, draw: ChipDraw, stream: int) -> int:
+        """Seed of one of the changes to a chip: of its own for each use of the chip."""
+        key = [self._seed, stream, draw.epoch, draw.chip]
+        # A first use is without the word: seed lists are zero-padded, but to four words only.
+        sequence = np.random.SeedSequence(key + [draw.turn] * (draw.turn > 0))
+        return int(sequence.generate_state(1)[0])
 
 
-class TokenDataset(Dataset[tuple[Tensor, int]]):
+class TokenDataset(Dataset[Chip]):
     """Chips as tokens that the frozen beginning of a model has made of them.
 
     Args:
@@ -93,9 +120,9 @@ class TokenDataset(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self._labels)
 
-    def __getitem__(self, draw: ChipDraw | int) -> tuple[Tensor, int]:
+    def __getitem__(self, draw: ChipDraw | int) -> Chip:
         index = draw.chip if isinstance(draw, ChipDraw) else draw
-        return self._tokens[index], int(self._labels[index])
+        return Chip(self._tokens[index], int(self._labels[index]))
 
 
 def resize(images: Tensor, size: int) -> Tensor:
@@ -105,45 +132,17 @@ def resize(images: Tensor, size: int) -> Tensor:
     return F.interpolate(images, size=[size, size], mode="bilinear", antialias=True)
 
 
-def collate(items: Sequence[tuple[Tensor, int]]) -> Batch:
+def collate(chips: Sequence[Chip]) -> Batch:
     """Stack chips into a batch."""
-    return Batch(
-        image=torch.stack([image for image, _ in items]),
-        label=torch.tensor([label for _, label in items], dtype=torch.int64),
+    batch = Batch(
+        image=torch.stack([chip.image for chip in chips]),
+        label=torch.tensor([chip.label for chip in chips], dtype=torch.int64),
     )
-
-
-class EpochSampler(Sampler[ChipDraw]):
-    """The inner loop's chips of each epoch in random order; a function of seed and epoch alone.
-
-    Args:
-        count: Number of training chips.
-        splitter: Keeps the epoch's outer part out; None to use all chips.
-        seed: Seed of the order.
-    """
-
-    def __init__(self, count: int, splitter: OuterSplitter | None, seed: int) -> None:
-        self._count = count
-        self._splitter = splitter
-        self._seed = seed
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; Lightning calls this."""
-        self._epoch = epoch
-
-    def _members(self) -> NDArray[np.int64]:
-        if self._splitter is None:
-            return np.arange(self._count)
-        return self._splitter.split(self._epoch).inner
-
-    def __len__(self) -> int:
-        return len(self._members())
-
-    def __iter__(self) -> Iterator[ChipDraw]:
-        generator = np.random.default_rng([self._seed, _ORDER_STREAM, self._epoch])
-        order = generator.permutation(self._members())
-        return (ChipDraw(self._epoch, int(index)) for index in order)
+    seeds = [chip.seed for chip in chips if chip.seed is not None]
+    if seeds:
+        batch["seed"] = torch.tensor(seeds, dtype=torch.int64)
+        batch["valid"] = torch.stack([chip.valid for chip in chips if chip.valid is not None])
+    return batch
 
 
 _TrainingSet = ChipDataset | TokenDataset
@@ -162,10 +161,11 @@ class ChipDataModule(L.LightningDataModule):
         super().__init__()
         self._recipe = recipe
         size, seed = recipe.backbone.image_size, recipe.seed
-        geometry = recipe.augmentation.geometry
-        self._train: _TrainingSet = ChipDataset(data.train, statistics, size, geometry, seed)
-        self._plain_train: _TrainingSet = ChipDataset(data.train, statistics, size, "none", seed)
-        self._test = ChipDataset(data.test, statistics, size, "none", seed)
+        changes = recipe.augmentation
+        self._train: _TrainingSet = ChipDataset(data.train, statistics, size, changes, seed)
+        self._plain_train: _TrainingSet = ChipDataset(data.train, statistics, size, None, seed)
+        self._test = ChipDataset(data.test, statistics, size, None, seed)
+        self._radiometry = build_radiometry(changes, data.bands, statistics)
         self._labels = data.train.labels
         outer = recipe.outer
         fraction = outer.fraction if outer.held_out else None
@@ -186,12 +186,13 @@ class ChipDataModule(L.LightningDataModule):
         tokens = [tokens_of(batch["image"]).cpu() for batch in self.plain_train_dataloader()]
         self._train = self._plain_train = TokenDataset(torch.cat(tokens), self._labels)
 
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
-        """Batches of the inner loop."""
+    def train_dataloader(self) -> DataLoader[Chip]:
+        """This process's batches of the inner loop, still without radiometric changes."""
+        inner, seed = self._recipe.inner, self._recipe.seed
         return DataLoader(
             self._train,
-            batch_size=self._recipe.inner.batch_size,
-            sampler=EpochSampler(len(self._train), self.splitter, self._recipe.seed),
+            batch_size=inner.batch_size,
+            sampler=EpochSampler(self._labels, self.splitter, inner, seed, *this_process()),
             collate_fn=collate,
         )
 
@@ -203,16 +204,31 @@ class ChipDataModule(L.LightningDataModule):
         parts = (self.splitter.split(epoch).inner for epoch in range(inner.epochs))
         return sum(math.ceil(len(part) / inner.batch_size) for part in parts)
 
-    def plain_train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Change the radiometry on the device; Lightning calls this."""
+        return self.augmented(batch)
+
+    def augmented(self, batch: Batch) -> Batch:
+        """The batch after the radiometric changes that it has still to undergo, on its device."""
+        if "seed" not in batch:
+            return batch
+        changed = self._radiometry(batch["image"], batch["seed"])
+        image = torch.where(batch["valid"], changed, batch["image"])
+        return Batch(image=image, label=batch["label"])
+
+    def plain_train_dataloader(self) -> DataLoader[Chip]:
         """All training chips once, in order, without augmentation."""
         return self._in_order(self._plain_train)
 
-    def test_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
+    def test_dataloader(self) -> DataLoader[Chip]:
         """All test chips once, in order."""
         return self._in_order(self._test)
 
     def outer_batches(self, epoch: int, step: int) -> list[Batch]:
-        """The validation batches of one outer step; a function of seed, epoch and step alone."""
+        """The validation batches of one outer step; a function of seed, epoch and step alone.
+
+        They are augmented as those of the inner loop are, and so `augmented` has still to be used.
+        """
         if self.splitter is None:
             return []
         outer = self._recipe.outer
@@ -237,5 +253,5 @@ class ChipDataModule(L.LightningDataModule):
             part = drawn[start : start + _BATCH_SIZE]
             yield collate([self._plain_train[int(index)] for index in part])
 
-    def _in_order(self, dataset: _TrainingSet) -> DataLoader[tuple[Tensor, int]]:
+    def _in_order(self, dataset: _TrainingSet) -> DataLoader[Chip]:
         return DataLoader(dataset, batch_size=_BATCH_SIZE, shuffle=False, collate_fn=collate)

@@ -10,6 +10,7 @@ from rsmeta.data.cifar100 import load_cifar100
 from rsmeta.data.dota import load_dota
 from rsmeta.data.files import load_folder, load_table
 from rsmeta.data.labelled_scene import load_labelled_scene
+from rsmeta.data.packed import load_packed
 from rsmeta.data.simulated import load_simulated
 from rsmeta.data.torchgeo_sets import load_torchgeo
 from rsmeta.recipe import (
@@ -18,6 +19,7 @@ from rsmeta.recipe import (
     FolderData,
     LabelledSceneData,
     ListData,
+    PackedData,
     Recipe,
     SimulatorData,
     TableData,
@@ -33,6 +35,7 @@ SOURCES: dict[type[Any], Callable[[Any, int], LabelledData]] = {
     ListData: load_list,
     Cifar100Data: load_cifar100,
     LabelledSceneData: load_labelled_scene,
+    PackedData: load_packed,
 }
 
 

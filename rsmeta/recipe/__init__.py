@@ -13,6 +13,7 @@ from rsmeta.recipe.data import (
     GeometryName,
     GroupFile,
     LongTail,
+    RadiometryName,
     SimulatorData,
     TableData,
 )
@@ -28,6 +29,7 @@ from rsmeta.recipe.losses import (
     LogitAdjusted,
     Loss,
 )
+from rsmeta.recipe.packed import PackedData
 from rsmeta.recipe.peft import (
     Adapter,
     AdaptFormer,
@@ -64,6 +66,7 @@ from rsmeta.recipe.training import (
     InnerLoop,
     OuterLoop,
     Precision,
+    SamplingName,
     Sgd,
 )
 
@@ -107,12 +110,15 @@ __all__ = [
     "Lora",
     "Loss",
     "OuterLoop",
+    "PackedData",
     "Peft",
     "Photo",
     "Position",
     "Precision",
     "Pruning",
+    "RadiometryName",
     "Recipe",
+    "SamplingName",
     "ScaleShift",
     "Scratch",
     "Section",
@@ -144,10 +150,11 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _same_chip_in_every_epoch(self) -> "Recipe":
-        if self.compute.cache_features and self.augmentation.geometry != "none":
+        changes = [f"augmentation.{name}" for name in self.augmentation.changes]
+        if self.compute.cache_features and changes:
             raise ValueError(
-                "compute.cache_features: augmentation changes chips in every epoch; set "
-                "augmentation.geometry to none, or cache_features to false"
+                "compute.cache_features: augmentation changes chips in every epoch; take out "
+                f"{', '.join(changes)}, or set cache_features to false"
             )
         return self
 

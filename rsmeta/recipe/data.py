@@ -96,17 +96,77 @@ class TableData(_ChipFiles):
     )
 
 
-GeometryName = Literal["none", "flips", "d4"]
+GeometryName = Literal["none", "flips", "quarter_turns", "d4"]
+RadiometryName = Literal["none", "sar", "optical"]
 
 
 class Augmentation(Section):
-    """Random changes to training chips."""
+    """Random changes to training chips, of the inner and of the outer loop alike."""
 
     geometry: GeometryName = Field(
         default="none",
-        description="none; flips; d4: flips and quarter turns. All change the look direction of "
-        "a SAR chip.",
+        description="none; flips: along rows, columns or both; quarter_turns; d4: both. All change "
+        "the look direction of a SAR chip: shadow and layover then point where the sensor, which "
+        "looks to one side of its track, never puts them.",
     )
+    crop_scale: tuple[float, float] | None = Field(
+        default=None,
+        description="Least and largest share of a chip's area that a random crop keeps, e.g. "
+        "[0.6, 1.0]; the crop has the chip's proportions and is resized as the chip would be.",
+    )
+    radiometry: RadiometryName = Field(
+        default="none",
+        description="sar: a random gain and speckle, in power; optical: a random gain and offset "
+        "in units of the training standard deviation. For each band of each chip.",
+    )
+    speckle_looks: int | None = Field(
+        default=None,
+        ge=1,
+        le=100,
+        description="With sar: looks of the added speckle, whose relative standard deviation in "
+        "power is looks ** -0.5; default: 10.",
+    )
+    gain_decibels: float | None = Field(
+        default=None, ge=0, description="With sar: largest gain in dB, up or down; default: 1."
+    )
+    jitter: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="With optical: largest relative gain, up or down, and largest offset; "
+        "default: 0.1.",
+    )
+
+    @model_validator(mode="after")
+    def _crop_is_a_range(self) -> "Augmentation":
+        if self.crop_scale is not None:
+            least, largest = self.crop_scale
+            if not 0 < least <= largest <= 1:
+                raise ValueError(
+                    f"crop_scale [{least}, {largest}] is no range of shares; give two numbers "
+                    "above 0 and up to 1, the smaller first"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _settings_have_an_effect(self) -> "Augmentation":
+        needs = {"speckle_looks": "sar", "gain_decibels": "sar", "jitter": "optical"}
+        for name, radiometry in needs.items():
+            if getattr(self, name) is not None and self.radiometry != radiometry:
+                raise ValueError(
+                    f"{name} has no effect without radiometry {radiometry}; set both or neither"
+                )
+        return self
+
+    @property
+    def changes(self) -> list[str]:
+        """Keys of the changes that are made, each a function of the epoch."""
+        made = {
+            "geometry": self.geometry != "none",
+            "crop_scale": self.crop_scale is not None,
+            "radiometry": self.radiometry != "none",
+        }
+        return [name for name, is_made in made.items() if is_made]
 
 
 class LongTail(Section):

@@ -8,6 +8,8 @@ from rsmeta.recipe.chip_list import ListData
 from rsmeta.recipe.cifar100 import Cifar100Data
 from rsmeta.recipe.data import FolderData, SimulatorData, TableData
 from rsmeta.recipe.dota import DotaData
+from rsmeta.recipe.labelled_scene import LabelledSceneData
+from rsmeta.recipe.packed import PackedData
 from rsmeta.recipe.torchgeo import TorchGeoData
 
 Data = Annotated[
@@ -18,6 +20,7 @@ Data = Annotated[
     | Cifar100Data
     | TorchGeoData
     | DotaData
-    | LabelledSceneData,
+    | LabelledSceneData
+    | PackedData,
     Field(discriminator="source"),
 ]

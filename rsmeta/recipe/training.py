@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rsmeta.recipe.losses import LogitAdjusted, Loss
 from rsmeta.recipe.section import Section
@@ -55,6 +55,9 @@ class AdamW(Section):
     epsilon: float = Field(default=1e-8, gt=0)
 
 
+SamplingName = Literal["all", "class_balanced", "square_root", "effective_number"]
+
+
 class InnerLoop(Section):
     """Training of the adapters and the head."""
 
@@ -64,6 +67,31 @@ class InnerLoop(Section):
     learning_rate: float = Field(default=0.01, gt=0, description="Falls to 0 along a cosine.")
     weight_decay: float = Field(default=5e-4, ge=0)
     loss: Loss = LogitAdjusted()
+    sampling: SamplingName = Field(
+        default="all",
+        description="How an epoch's chips are drawn. all: each once; class_balanced: classes "
+        "alike; square_root: classes by the root of their size; effective_number: between all and "
+        "class_balanced, by sampling_beta. The length of an epoch is the same.",
+    )
+    sampling_beta: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="With effective_number: 0 is all, towards 1 class_balanced; default: 0.999.",
+    )
+
+    @model_validator(mode="after")
+    def _beta_needs_effective_number(self) -> "InnerLoop":
+        if self.sampling_beta is not None and self.sampling != "effective_number":
+            raise ValueError(
+                "sampling_beta has no effect without sampling effective_number; set both or neither"
+            )
+        return self
+
+    @property
+    def effective_number_beta(self) -> float:
+        """Beta of the effective number, where it is used."""
+        return 0.999 if self.sampling_beta is None else self.sampling_beta
 
 
 EngineName = Literal["first_order", "finite_difference", "unrolled"]

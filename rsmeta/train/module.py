@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import lightning as L
 import numpy as np
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from numpy.typing import NDArray
@@ -207,7 +208,7 @@ class FinetuningModule(L.LightningModule):
     def _outer_step(self, step: OuterStep) -> None:
         assert self._recorder is not None
         batches = self.datamodule.outer_batches(self.current_epoch, self.global_step)
-        moved = [self._moved(batch) for batch in batches]
+        moved = [self.datamodule.augmented(self._moved(batch)) for batch in batches]
         devices = [self.device] if self.device.type == "cuda" else []
         # Dropout and drop-path of the outer loop must not move the inner loop's random numbers.
         with torch.random.fork_rng(devices):
@@ -246,7 +247,8 @@ class FinetuningModule(L.LightningModule):
         return self._loss(logits, batch["label"])
 
     def _moved(self, batch: Batch) -> Batch:
-        return Batch(image=batch["image"].to(self.device), label=batch["label"].to(self.device))
+        moved: Batch = move_data_to_device(batch, self.device)
+        return moved
 
     # --- records ----------------------------------------------------------------------------------
 

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from rsmeta.data.chips import ChipArray, LabelledData
-from rsmeta.data.datamodule import ChipDataModule, resize
+from rsmeta.data.datamodule import ChipDataModule, collate, resize
 from rsmeta.data.statistics import BandStatistics
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import validate
@@ -180,3 +181,79 @@ def test_shrinking_is_antialiased():
     checker = (torch.arange(32)[:, None] + torch.arange(32)[None]) % 2
     small = resize(checker[None, None].float(), 8)
     torch.testing.assert_close(small, torch.full((1, 1, 8, 8), 0.5), atol=0.05, rtol=0)
+
+
+# --- radiometry -----------------------------------------------------------------------------------
+
+SAR = {"radiometry": "sar", "speckle_looks": 2}
+
+
+def changes(data, batches):
+    """What was done to each chip: its number and the difference."""
+    found = {}
+    for batch in batches:
+        chips = chips_of([batch])
+        assert set(data.augmented(batch)) == {"image", "label"}
+        difference = data.augmented(batch)["image"] - batch["image"]
+        found |= dict(zip(chips, difference, strict=True))
+    return found
+
+
+def test_a_chips_radiometry_depends_on_its_draw_and_not_on_its_batch_or_workers(module):
+    config = {"augmentation": SAR, "peft": {"method": "linear_probe"}}
+    seen = []
+    for size, workers in ((4, 0), (7, 0), (5, 2)):
+        data = module(inner={"batch_size": size}, **config)
+        loader = data.train_dataloader()
+        loader.sampler.set_epoch(3)
+        spread = DataLoader(
+            loader.dataset, size, sampler=loader.sampler, num_workers=workers, collate_fn=collate
+        )
+        seen.append(changes(data, spread))
+    assert all(torch.equal(seen[0][chip], other[chip]) for other in seen for chip in range(35))
+    assert len(torch.stack(list(seen[0].values())).unique(dim=0)) == 35
+    loader.sampler.set_epoch(4)
+    assert not torch.equal(changes(data, loader)[0], seen[0][0])
+
+
+def test_radiometry_changes_outer_batches_too_and_nothing_but_training(module):
+    data = module(augmentation=SAR)
+    assert all(change.any() for change in changes(data, data.outer_batches(0, 0)).values())
+    for batches in (
+        data.plain_train_dataloader(),
+        data.test_dataloader(),
+        data.balanced_batches(),
+    ):
+        for batch in batches:
+            assert set(batch) == {"image", "label"}
+            assert torch.equal(data.augmented(batch)["image"], batch["image"])
+
+
+@pytest.mark.parametrize("size", [8, 16])
+def test_pixels_without_data_stay_at_the_training_mean(module, labelled, size):
+    base = labelled([0, 0, 0, 1, 1, 1])
+    images = np.ones((6, 1, 8, 8), dtype=np.float32)
+    images[:, :, :, :4] = np.nan
+    chips = ChipArray(images, base.train.labels)
+    data = module(
+        data=LabelledData(chips, chips, base.classes, base.bands),
+        mean=1.0,
+        augmentation=SAR,
+        backbone={"image_size": size},
+    )
+    changed = [data.augmented(batch)["image"] for batch in data.train_dataloader()]
+    for image in torch.cat(changed):
+        assert (image[:, :, : size // 2] == 1).all()
+        assert (image[:, :, size // 2 :] != 1).all()
+
+
+def test_each_use_of_a_chip_in_an_epoch_is_augmented_anew(module):
+    data = module(
+        augmentation=SAR,
+        inner={"sampling": "class_balanced", "batch_size": 64},
+        peft={"method": "linear_probe"},
+    )
+    [batch] = data.train_dataloader()
+    images = data.augmented(batch)["image"][torch.tensor(chips_of([batch])) == 34]
+    assert len(images) == 7  # the only chip of its class
+    assert len(images.unique(dim=0)) == 7

@@ -7,8 +7,12 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from rsmeta.data.datamodule import ChipDataModule
+from rsmeta.data.sources import load_data
+from rsmeta.data.statistics import band_statistics
 from rsmeta.errors import RecipeError
 from rsmeta.finetuning import finetune
+from rsmeta.meta.outer_loop import OuterStep
 from rsmeta.train.module import FinetuningModule
 
 
@@ -159,9 +163,47 @@ def test_a_cache_of_nothing_is_one_line_and_leaves_nothing(tiny_recipe, tmp_path
     assert not list((tmp_path / "runs").iterdir())
 
 
-def test_augmentation_and_a_cache_exclude_each_other(tiny_recipe):
-    with pytest.raises(ValidationError, match="augmentation changes chips in every epoch"):
-        tiny_recipe(compute={"cache_features": True}, augmentation={"geometry": "d4"})
+@pytest.mark.parametrize(
+    "augmentation", [{"geometry": "d4"}, {"crop_scale": [0.5, 1]}, {"radiometry": "sar"}]
+)
+def test_augmentation_and_a_cache_exclude_each_other(tiny_recipe, augmentation):
+    [name] = augmentation
+    fault = f"augmentation changes chips in every epoch; take out augmentation.{name}"
+    with pytest.raises(ValidationError, match=fault):
+        tiny_recipe(compute={"cache_features": True}, augmentation=augmentation)
+
+
+# --- radiometry -----------------------------------------------------------------------------------
+
+
+def test_both_loops_see_the_radiometry_changed(tiny_recipe, monkeypatch):
+    class EnoughError(Exception):
+        pass
+
+    inner, outer = [], []
+    step = FinetuningModule.training_step
+
+    def watched(module, batch, index):
+        inner.append(batch)
+        step(module, batch, index)
+
+    def stop(outer_step, problem, trajectory, batches):
+        outer.extend(batches)
+        raise EnoughError
+
+    monkeypatch.setattr(FinetuningModule, "training_step", watched)
+    monkeypatch.setattr(OuterStep, "__call__", stop)
+    recipe = tiny_recipe(augmentation={"radiometry": "sar"}, outer={"every": 1, "batch_size": 11})
+    with pytest.raises(EnoughError):
+        finetune(recipe)
+    data = load_data(recipe)
+    module = ChipDataModule(recipe, data, band_statistics(data.train, data.bands))
+    plain = next(iter(module.train_dataloader())), *module.outer_batches(0, 1)
+    for seen, raw in zip([*inner, *outer], plain, strict=True):
+        assert set(seen) == {"image", "label"}
+        assert torch.equal(seen["image"], module.augmented(raw)["image"])
+        assert not torch.equal(seen["image"], raw["image"])
+        assert torch.equal(seen["label"], raw["label"])
 
 
 # --- final epochs ---------------------------------------------------------------------------------
