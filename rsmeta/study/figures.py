@@ -101,7 +101,7 @@ def heat_map(table: pd.DataFrame, ax: Axes) -> None:
         value = values[row, column]
         write_cell(ax, column, row, f"{value:.1f}", colours(mesh.norm(value)))
     if not np.isnan(values).all():
-        row, column = np.unravel_index(np.nanargmax(values), values.shape)
+        row, column = map(int, np.unravel_index(np.nanargmax(values), values.shape))
         ax.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor="#d62728", linewidth=2.5))
     bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, fraction=0.05, format="%d %%")
     bar.outline.set_visible(False)

@@ -41,8 +41,8 @@ class JudgeEpochs(L.Callback):
 
         assert isinstance(pl_module, FinetuningModule)
         held_out = pl_module.datamodule.test_dataloader()
-        self.accuracy = _accuracy(pl_module, held_out)
-        self._passes += pl_module.passes + len(held_out.dataset) * _FORWARD_ALONE
+        self.accuracy, judged = _accuracy(pl_module, held_out)
+        self._passes += pl_module.passes + judged * _FORWARD_ALONE
         # At every epoch: a pruned trial has cost what it has run.
         self._trial.set_user_attr(PASSES, self._passes)
         self._trial.report(self.accuracy, trainer.current_epoch)
@@ -51,8 +51,8 @@ class JudgeEpochs(L.Callback):
 
 
 @torch.no_grad()
-def _accuracy(module: FinetuningModule, batches: Iterable[Batch]) -> float:
-    """Mean over the classes of the share of their chips that are classified as them."""
+def _accuracy(module: FinetuningModule, batches: Iterable[Batch]) -> tuple[float, int]:
+    """The share of chips that are classified rightly, mean over classes; and how many there are."""
     module.classifier.eval()
     found = [
         (module.classifier(batch["image"].to(module.device)).argmax(dim=-1).cpu(), batch["label"])
@@ -61,7 +61,8 @@ def _accuracy(module: FinetuningModule, batches: Iterable[Batch]) -> float:
     module.classifier.train()
     predicted, labels = (torch.cat(column) for column in zip(*found, strict=True))
     hits = (predicted == labels).double()
-    return float(torch.stack([hits[labels == label].mean() for label in labels.unique()]).mean())
+    shares = [hits[labels == label].mean() for label in labels.unique()]
+    return float(torch.stack(shares).mean()), len(labels)
 
 
 def validation_accuracy(trial: "Trial", recipe: Recipe, fraction: float) -> float:
