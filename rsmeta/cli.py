@@ -206,14 +206,17 @@ def simulate(
 @app.command(epilog="Example: rsmeta validate recipes/mstar_longtail.yaml")
 def validate(recipe: RecipeFile, overrides: Overrides = None) -> None:
     """Check all of a recipe that can be checked without training."""
+    from rsmeta.data.band_table import band_table
     from rsmeta.recipe import Recipe
     from rsmeta.recipe_reading import read_recipe
     from rsmeta.validation import validate_recipe
 
     checked = validate_recipe(read_recipe(Recipe, recipe, overrides or []))
-    bands = ", ".join(band.name for band in checked.data.bands)
-    typer.echo(f"bands:      {bands}")
-    typer.echo(f"chips:      {len(checked.data.train)} training, {len(checked.data.test)} test")
+    data, skipped = checked.inspected.data, checked.inspected.skipped
+    for problem in skipped:
+        typer.echo(f"skipped: {problem.reason}", err=True)
+    Console().print(band_table(checked.inspected.bands))
+    typer.echo(f"chips:      {len(data.train)} training, {len(data.test)} test")
     for group, classes in checked.groups.items():
         listed = ", ".join(f"{name} ({count})" for name, count in classes) or "no class"
         typer.echo(f"{group.value + ':':<11} {listed}")

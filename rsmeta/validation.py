@@ -1,18 +1,15 @@
 """All checks of a recipe that need no training."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from rsmeta.data.chips import ChipSet, LabelledData
-from rsmeta.data.sources import load_data
-from rsmeta.data.statistics import band_statistics
-from rsmeta.errors import DataError
+from rsmeta.data.inspection import InspectedData, load_inspected
 from rsmeta.longtail.metrics import Group, assign_groups
 from rsmeta.models.classifier import BuiltModel, ChipClassifier, build_classifier
 from rsmeta.models.frozen_prefix import require_frozen_prefix
+from rsmeta.models.normalisation import require_normalised
 from rsmeta.recipe import Recipe
 
 
@@ -21,14 +18,14 @@ class ValidatedRecipe:
     """What a recipe amounts to.
 
     Attributes:
-        data: The chips.
+        inspected: The chips, and what they hold.
         groups: Classes of each group, with their training chips.
         built: The model before training, with its plan.
         memory: Estimate of the training memory in bytes: weights, gradients, momentum and the
             activations kept for one batch.
     """
 
-    data: LabelledData
+    inspected: InspectedData
     groups: dict[Group, list[tuple[str, int]]]
     built: BuiltModel
     memory: int
@@ -42,12 +39,10 @@ def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
         BackboneError: The backbone cannot be loaded.
         RecipeError: The plan does not fit the backbone, or nothing of it can be cached.
     """
-    data = load_data(recipe)
-    problems = [*_unreadable(data.train), *_unreadable(data.test)]
-    if problems:
-        raise DataError("\n".join(problems))
-    statistics = band_statistics(data.train, data.bands)
-    built = build_classifier(recipe, data.bands, len(data.classes), statistics)
+    inspected = load_inspected(recipe)
+    data = inspected.data
+    built = build_classifier(recipe, data.bands, len(data.classes), inspected.statistics)
+    require_normalised(built.classifier, data, recipe.seed)
     built.classifier.store_frozen_low()
     if recipe.compute.cache_features:
         require_frozen_prefix(built.classifier.backbone)
@@ -57,19 +52,11 @@ def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
     for name, group, count in zip(data.classes, assigned, counts.tolist(), strict=True):
         groups[group].append((name, count))
     return ValidatedRecipe(
-        data=data,
+        inspected=inspected,
         groups=groups,
         built=built,
         memory=_training_memory(built.classifier, recipe, len(data.train)),
     )
-
-
-def _unreadable(chips: ChipSet) -> Iterator[str]:
-    for index in range(len(chips)):
-        try:
-            chips.read(index)
-        except DataError as error:
-            yield str(error)
 
 
 def _training_memory(classifier: ChipClassifier, recipe: Recipe, chips: int) -> int:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from rsmeta.data.chips import ChipFiles, ChipSet, LabelledData, encode_labels
+from rsmeta.data.chips import ChipFiles, ChipSet, LabelledData, encode_labels, unknown_label
 from rsmeta.data.long_tail_draw import ChipSubset, draw_long_tail
+from rsmeta.data.problems import ChipProblem, Split
 from rsmeta.errors import DataError
 from rsmeta.recipe import FolderData, TableData
 
@@ -30,7 +31,7 @@ def load_folder(config: FolderData, seed: int) -> LabelledData:
         seed: Seed of the long tail, where one is drawn.
 
     Raises:
-        DataError: A folder is missing or empty, or a test class has no training chips.
+        DataError: A folder is missing or empty.
     """
     train = _list_folder(config.root / config.train_split)
     test = _list_folder(config.root / config.test_split)
@@ -117,28 +118,32 @@ def _assemble(
 ) -> LabelledData:
     classes = tuple(config.classes or sorted(set(train.names)))
     bands = config.selected_bands
-    sets = [
-        ChipFiles(
-            listing.paths,
-            encode_labels(listing.names, classes, listing.paths),
-            len(bands),
-            config.crop,
-        )
-        for listing in (train, test)
-    ]
-    train_set: ChipSet = sets[0]
-    if config.imbalance is not None:
+    rejected: list[ChipProblem] = []
+    sets: list[ChipSet] = []
+    splits: tuple[tuple[Split, _Listing], ...] = (("train", train), ("test", test))
+    for split, listing in splits:
+        known, unknown = _sort_out(listing, classes, split)
+        labels = encode_labels(known.names, classes, known.paths)
+        sets.append(ChipFiles(known.paths, labels, len(bands), config.crop))
+        rejected += unknown
+    train_set, test_set = sets
+    if config.imbalance is not None and len(train_set):
         labels = train_set.labels
         drawn = draw_long_tail(labels, config.imbalance, config.largest_class, seed)
         train_set = ChipSubset(train_set, drawn)
-    data = LabelledData(train_set, sets[1], classes, bands)
-    _check_classes(data.train_counts.tolist(), classes)
-    return data
+    return LabelledData(train_set, test_set, classes, bands, tuple(rejected))
 
 
-def _check_classes(counts: Sequence[int], classes: Sequence[str]) -> None:
-    empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
-    if empty:
-        raise DataError(f"classes without training chips: {', '.join(empty)} (data.classes)")
-    if len(classes) < 2:
-        raise DataError(f"only one class, '{classes[0]}': there is nothing to tell apart")
+def _sort_out(
+    listing: _Listing, classes: Sequence[str], split: Split
+) -> tuple[_Listing, list[ChipProblem]]:
+    """Part chips with a label of the class list from the others."""
+    known = _Listing([], [])
+    unknown = []
+    for path, name in zip(listing.paths, listing.names, strict=True):
+        if name in classes:
+            known.paths.append(path)
+            known.names.append(name)
+        else:
+            unknown.append(ChipProblem(str(path), split, name, unknown_label(path, name, classes)))
+    return known, unknown

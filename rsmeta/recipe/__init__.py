@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
+from rsmeta.recipe.chips import Clip, OnError
 from rsmeta.recipe.data import (
     Augmentation,
     Data,
@@ -59,6 +60,7 @@ from rsmeta.recipe.training import (
     Precision,
     Sgd,
 )
+from rsmeta.recipe.units import Scaling, ToDecibel, Units
 
 __all__ = [
     "AdamW",
@@ -72,6 +74,7 @@ __all__ = [
     "BlockSelection",
     "BranchPosition",
     "ClassBalanced",
+    "Clip",
     "Compute",
     "CrossEntropy",
     "Data",
@@ -92,6 +95,7 @@ __all__ = [
     "LongTail",
     "Lora",
     "Loss",
+    "OnError",
     "OuterLoop",
     "Peft",
     "Position",
@@ -99,12 +103,15 @@ __all__ = [
     "Pruning",
     "Recipe",
     "ScaleShift",
+    "Scaling",
     "Scratch",
     "Section",
     "Sgd",
     "Sharing",
     "SimulatorData",
     "TableData",
+    "ToDecibel",
+    "Units",
     "VptDeep",
     "VptShallow",
 ]

@@ -7,10 +7,12 @@ from pydantic import Field, model_validator
 
 from rsmeta.bands import Band, SimulatedSensor, sensor
 from rsmeta.errors import BandError
+from rsmeta.recipe.chips import ChipOptions
 from rsmeta.recipe.section import Section
+from rsmeta.recipe.units import Units
 
 
-class SimulatorData(Section):
+class SimulatorData(ChipOptions):
     """Simulated chips with exponentially long-tailed training counts."""
 
     source: Literal["simulator"] = "simulator"
@@ -26,13 +28,23 @@ class SimulatorData(Section):
         """Bands of the chips, in order."""
         return self.sensor.bands
 
+    @property
+    def units(self) -> None:
+        """Simulated chips need no conversion."""
+        return None
 
-class _ChipFiles(Section):
+
+class _ChipFiles(ChipOptions):
     sensor: str = Field(description="Sensor name of rsmeta.bands, e.g. sentinel1 or rgb.")
     bands: list[str] | None = Field(
         default=None,
         min_length=1,
         description="Bands of the chips in file order; default: all of the sensor.",
+    )
+    units: Units | None = Field(
+        default=None,
+        description="Conversion of the values in files, and in scenes to predict, to dB or "
+        "reflectance; default: they are in the unit of the sensor already.",
     )
     crop: int | None = Field(
         default=None, ge=8, description="Centre crop in pixels; default: the whole chip."
@@ -68,8 +80,10 @@ class _ChipFiles(Section):
 
     @property
     def selected_bands(self) -> tuple[Band, ...]:
-        """Bands of the chips, in order."""
-        return sensor(self.sensor).select(self.bands)
+        """Bands of the chips, in order, with their units after the conversion."""
+        bands = sensor(self.sensor).select(self.bands)
+        units = self.units
+        return bands if units is None else tuple(units.converted(band) for band in bands)
 
 
 class FolderData(_ChipFiles):
