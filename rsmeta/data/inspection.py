@@ -88,10 +88,10 @@ def inspect_data(data: LabelledData, clip: Clip, on_error: OnError) -> Inspected
         data = replace(
             data, train=_only(data.train, train), test=_only(data.test, test), rejected=()
         )
-    bands = accumulator.summaries()
+    bands = accumulator.summaries() if train else ()
     lines = [problem.reason for problem in problems] if on_error == "stop" else []
     lines += _class_problems(data)
-    lines += band_problems(bands) if train else []
+    lines += band_problems(bands)
     if lines:
         raise DataError("\n".join(lines))
     if problems:
