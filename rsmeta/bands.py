@@ -13,6 +13,8 @@ class Unit(StrEnum):
 
     REFLECTANCE = "reflectance"
     DECIBEL = "dB"
+    AMPLITUDE = "amplitude"
+    POWER = "power"
     DIGITAL_NUMBER = "digital number"
 
 
@@ -204,7 +206,8 @@ SENSORS: dict[str, Sensor] = {
         _radar("sar-x", Unit.DECIBEL, frequency=9.65),
         _radar("sar-c", Unit.DECIBEL, frequency=5.405),
         _radar("sar-l", Unit.DECIBEL, frequency=1.26),
-        _radar("sar-amplitude", Unit.DIGITAL_NUMBER),
+        _radar("sar-amplitude", Unit.AMPLITUDE),
+        _radar("sar-power", Unit.POWER),
     )
 }
 

@@ -201,16 +201,19 @@ def simulate(
 @app.command(epilog="Example: rsmeta validate recipes/mstar_longtail.yaml")
 def validate(recipe: RecipeFile, overrides: Overrides = None) -> None:
     """Check all of a recipe that can be checked without training."""
+    from rsmeta.data.band_table import band_table
     from rsmeta.recipe import Recipe
     from rsmeta.recipe_reading import read_recipe
     from rsmeta.validation import validate_recipe
 
     checked = validate_recipe(read_recipe(Recipe, recipe, overrides or []))
-    bands = ", ".join(band.name for band in checked.data.bands)
-    typer.echo(f"bands:      {bands}")
-    typer.echo(f"chips:      {len(checked.data.train)} training, {len(checked.data.test)} test")
-    typer.echo(f"imbalance:  {checked.data.imbalance_factor:.4g} (largest class over smallest)")
-    for line in checked.data.origin:
+    data, skipped = checked.inspected.data, checked.inspected.skipped
+    for problem in skipped:
+        typer.echo(f"skipped: {problem.reason}", err=True)
+    Console().print(band_table(checked.inspected.bands))
+    typer.echo(f"chips:      {len(data.train)} training, {len(data.test)} test")
+    typer.echo(f"imbalance:  {data.imbalance_factor:.4g} (largest class over smallest)")
+    for line in data.origin:
         typer.echo(f"  {line}")
     for group, classes in checked.groups.items():
         listed = ", ".join(f"{name} ({count})" for name, count in classes) or "no class"
@@ -232,18 +235,19 @@ def pack(
     """Pack all chips of a recipe into one file that training reads fast."""
     from rich.progress import Progress
 
+    from rsmeta.data.inspection import load_inspected
     from rsmeta.data.packed import pack_chips, packed_section
-    from rsmeta.data.sources import load_data
     from rsmeta.recipe import Recipe
     from rsmeta.recipe_reading import read_recipe
 
-    data = load_data(read_recipe(Recipe, recipe, overrides or []))
+    packed = read_recipe(Recipe, recipe, overrides or [])
+    data = load_inspected(packed).data
     chips = len(data.train) + len(data.test)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("chips", total=chips)
         pack_chips(data, out, lambda: bar.advance(task))
     typer.echo(f"packed: {out} ({chips} chips, {out.stat().st_size / 2**20:,.0f} MiB)")
-    typer.echo(f"data:   {packed_section(data, out)}")
+    typer.echo(f"data:   {packed_section(packed, data, out)}")
 
 
 @app.command(epilog="Example: rsmeta schema > recipes/recipe.schema.json")

@@ -15,14 +15,15 @@ from rich.console import Console
 from rsmeta.data.cautions import cautions
 from rsmeta.data.chips import LabelledData
 from rsmeta.data.datamodule import ChipDataModule
+from rsmeta.data.inspection import load_inspected
 from rsmeta.data.outer_split import SMALLEST_SPLIT_CLASS
-from rsmeta.data.sources import load_data
-from rsmeta.data.statistics import BandStatistics, band_statistics
+from rsmeta.data.statistics import BandStatistics
 from rsmeta.longtail.groups import class_groups
 from rsmeta.longtail.metrics import Metrics, compute_metrics
 from rsmeta.models.classifier import BuiltModel, ChipClassifier, build_classifier
 from rsmeta.models.contribution import contributions
 from rsmeta.models.frozen_prefix import require_frozen_prefix
+from rsmeta.models.normalisation import require_normalised
 from rsmeta.models.pruned import keep_sites
 from rsmeta.peft.sites import Site, modulated_sites
 from rsmeta.recipe import Recipe
@@ -33,6 +34,7 @@ from rsmeta.runs import (
     final_path,
     new_run,
     write_history,
+    write_inspection,
     write_json,
     write_model,
     write_modulators,
@@ -86,16 +88,17 @@ def finetune(recipe: Recipe, console: Console | None = None) -> FinishedRun:
         console: Where to show the plan and the progress; None for nowhere.
 
     Raises:
-        DataError: Chips are missing or unreadable.
+        DataError: One line for each chip that cannot be used, or what else is wrong with the data.
         BackboneError: The backbone cannot be loaded.
         RecipeError: The recipe does not fit the backbone.
         RunError: The run folder cannot be written.
     """
     with new_run(recipe.runs, recipe.name) as draft:
-        data = load_data(recipe)
-        statistics = band_statistics(data.train, data.bands)
+        inspected = load_inspected(recipe)
+        data, statistics = inspected.data, inspected.statistics
         seed_everything(recipe.seed)
         built = build_classifier(recipe, data.bands, len(data.classes), statistics)
+        require_normalised(built.classifier, data, recipe.seed)
         built.classifier.store_frozen_low()
         if console is not None:
             console.print(built.plan_table())
@@ -108,6 +111,7 @@ def finetune(recipe: Recipe, console: Console | None = None) -> FinishedRun:
             built = keep_sites(recipe, data.bands, statistics, built.classifier, bank.left)
         found = evaluate(recipe, data, statistics, built.classifier)
         write_history(draft, history)
+        write_inspection(draft, inspected)
         write_run(draft, recipe, data, statistics, built, found, seconds)
     return FinishedRun(final_path(draft), found.metrics)
 

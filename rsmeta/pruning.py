@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rsmeta.data.sources import load_data
+from rsmeta.data.inspection import load_inspected
 from rsmeta.errors import PruningError, RunError
 from rsmeta.finetuning import Evaluation, evaluate, write_run
 from rsmeta.models.pruned import keep_sites
 from rsmeta.peft.pruning import Criterion, KeepShare, Threshold, sites_to_keep
-from rsmeta.runs import HISTORY, final_path, load_run, new_run, write_json
+from rsmeta.runs import HISTORY, final_path, load_run, new_run, write_inspection, write_json
 
 __all__ = ["Criterion", "KeepShare", "PrunedRun", "Threshold", "prune_run"]
 
@@ -55,7 +55,8 @@ def prune_run(run: Path, criterion: Criterion) -> PrunedRun:
         )
     if not (run / HISTORY).is_file():
         raise RunError(f"run '{run}' lacks {HISTORY}; it is not a complete run folder")
-    data = load_data(recipe)
+    inspected = load_inspected(recipe)
+    data = inspected.data
     if data.classes != model.classes:
         raise RunError(f"run '{run}': its data now have other classes; restore them to prune it")
     with new_run(parent.parent, f"{recipe.name}-pruned") as draft:
@@ -65,6 +66,7 @@ def prune_run(run: Path, criterion: Criterion) -> PrunedRun:
         after = evaluate(recipe, data, statistics, smaller.classifier)
         shutil.copyfile(run / HISTORY, draft / HISTORY)
         write_json(draft / "pruning.json", _facts(parent.name, criterion, before, after))
+        write_inspection(draft, inspected)
         write_run(draft, recipe, data, statistics, smaller, after, {})
     return PrunedRun(final_path(draft), before, after)
 

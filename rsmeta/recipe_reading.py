@@ -171,7 +171,12 @@ def _models_at(model: type[BaseModel], keys: Sequence[Any]) -> list[type[BaseMod
         if fields:
             current = [inner for field in fields for inner in _models(field.annotation)]
         else:
-            current = [m for m in current if any(key in values for values in _tags(m).values())]
+            # Variants without a tag of their own go by the name of their model.
+            current = [
+                m
+                for m in current
+                if key == m.__name__ or any(key in values for values in _tags(m).values())
+            ]
     return current
 
 

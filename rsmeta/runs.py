@@ -22,8 +22,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from rsmeta import __version__
+from rsmeta.data.band_table import band_frame
 from rsmeta.data.datamodule import resize
-from rsmeta.data.statistics import BandStatistics
+from rsmeta.data.inspection import InspectedData
+from rsmeta.data.statistics import BandStatistics, Limits
+from rsmeta.data.units import convert_units
 from rsmeta.errors import RunError
 from rsmeta.longtail.metrics import Metrics
 from rsmeta.models.classifier import ChipClassifier, build_classifier
@@ -71,14 +74,23 @@ class ModelCard:
         """
         values = json.loads(text)
         known = {field.name: values[field.name] for field in fields(cls)}
-        moments = {name: tuple(known["statistics"][name]) for name in ("mean", "std")}
+        statistics = _statistics_from(known["statistics"])
         known |= {name: tuple(known[name]) for name in ("classes", "bands")}
         known["sites"] = tuple(Site.named(**site) for site in known["sites"])
-        return cls(**(known | {"statistics": BandStatistics(**moments)}))
+        return cls(**(known | {"statistics": statistics}))
 
     def to_json(self) -> str:
         """The card as JSON."""
         return json.dumps(asdict(self), ensure_ascii=False)
+
+
+def _statistics_from(values: Mapping[str, Any]) -> BandStatistics:
+    limits = values.get("limits")  # cards of earlier versions have none
+    return BandStatistics(
+        mean=tuple(values["mean"]),
+        std=tuple(values["std"]),
+        limits=None if limits is None else Limits(tuple(limits["low"]), tuple(limits["high"])),
+    )
 
 
 def current_versions() -> dict[str, str]:
@@ -192,6 +204,22 @@ def write_history(folder: Path, history: Sequence[EpochRecord]) -> None:
     _write_table(folder / HISTORY, pd.DataFrame([asdict(record) for record in history]))
 
 
+def write_inspection(folder: Path, inspected: InspectedData) -> None:
+    """Write `bands.csv`, what the training chips hold, and `skipped.csv` where chips were skipped.
+
+    Args:
+        folder: Run folder.
+        inspected: The run's chips.
+    """
+    _write_table(folder / "bands.csv", band_frame(inspected.bands))
+    if inspected.skipped:
+        rows = [
+            {"path": p.chip, "split": p.split, "label": p.label, "reason": p.reason}
+            for p in inspected.skipped
+        ]
+        _write_table(folder / "skipped.csv", pd.DataFrame(rows))
+
+
 def write_modulators(
     folder: Path,
     plan: Sequence[PlannedSite],
@@ -275,6 +303,10 @@ class TrainedModel:
     def fill(self) -> NDArray[np.float32]:
         """Mean of each band, put where a pixel has no data."""
         return np.array(self.card.statistics.mean, dtype=np.float32)
+
+    def convert(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn what scenes hold, (bands, height, width), into the units of the training chips."""
+        return convert_units(values, self.recipe.data.units)
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:

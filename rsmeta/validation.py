@@ -1,21 +1,18 @@
 """All checks of a recipe that need no training."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from rsmeta.data.cautions import cautions
-from rsmeta.data.chips import ChipSet, LabelledData
+from rsmeta.data.inspection import InspectedData, load_inspected
 from rsmeta.data.radiometry import build_radiometry
-from rsmeta.data.sources import load_data
-from rsmeta.data.statistics import band_statistics
-from rsmeta.errors import DataError
 from rsmeta.longtail.groups import class_groups
 from rsmeta.longtail.metrics import Group
 from rsmeta.models.classifier import BuiltModel, ChipClassifier, build_classifier
 from rsmeta.models.frozen_prefix import require_frozen_prefix
+from rsmeta.models.normalisation import require_normalised
 from rsmeta.recipe import Recipe
 
 
@@ -24,7 +21,7 @@ class ValidatedRecipe:
     """What a recipe amounts to.
 
     Attributes:
-        data: The chips.
+        inspected: The chips, and what they hold.
         groups: Classes of each group, with their training chips.
         built: The model before training, with its plan.
         memory: Estimate of the training memory in bytes: weights, gradients, momentum and the
@@ -32,7 +29,7 @@ class ValidatedRecipe:
         cautions: What is allowed and may still surprise, see `rsmeta.data.cautions`.
     """
 
-    data: LabelledData
+    inspected: InspectedData
     groups: dict[Group, list[tuple[str, int]]]
     built: BuiltModel
     memory: int
@@ -48,15 +45,13 @@ def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
         RecipeError: The plan does not fit the backbone, nothing of it can be cached, or the
             augmentation does not fit the bands.
     """
-    data = load_data(recipe)
+    inspected = load_inspected(recipe)
+    data = inspected.data
     counts = data.train_counts
     assigned = class_groups(recipe.long_tail, data.classes, counts)
-    problems = [*_unreadable(data.train), *_unreadable(data.test)]
-    if problems:
-        raise DataError("\n".join(problems))
-    statistics = band_statistics(data.train, data.bands)
-    build_radiometry(recipe.augmentation, data.bands, statistics)
-    built = build_classifier(recipe, data.bands, len(data.classes), statistics)
+    build_radiometry(recipe.augmentation, data.bands, inspected.statistics)
+    built = build_classifier(recipe, data.bands, len(data.classes), inspected.statistics)
+    require_normalised(built.classifier, data, recipe.seed)
     built.classifier.store_frozen_low()
     if recipe.compute.cache_features:
         require_frozen_prefix(built.classifier.backbone)
@@ -64,20 +59,12 @@ def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
     for name, group, count in zip(data.classes, assigned, counts.tolist(), strict=True):
         groups[group].append((name, count))
     return ValidatedRecipe(
-        data=data,
+        inspected=inspected,
         groups=groups,
         built=built,
         memory=_training_memory(built.classifier, recipe, len(data.train)),
         cautions=cautions(recipe, data.bands),
     )
-
-
-def _unreadable(chips: ChipSet) -> Iterator[str]:
-    for index in range(len(chips)):
-        try:
-            chips.read(index)
-        except DataError as error:
-            yield str(error)
 
 
 def _training_memory(classifier: ChipClassifier, recipe: Recipe, chips: int) -> int:

@@ -1,4 +1,4 @@
-"""From chip sets to labelled data: the long tail is drawn, the classes are checked."""
+"""From chip sets to labelled data: the long tail is drawn."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 from rsmeta.bands import Band
 from rsmeta.data.chips import ChipSet, LabelledData
 from rsmeta.data.long_tail_draw import ChipSubset, draw_long_tail
-from rsmeta.errors import DataError
+from rsmeta.data.problems import ChipProblem
 
 
 class LongTailOptions(Protocol):
@@ -26,9 +26,14 @@ class LongTailOptions(Protocol):
 
 
 def assemble(
-    config: LongTailOptions, train: ChipSet, test: ChipSet, classes: Sequence[str], seed: int
+    config: LongTailOptions,
+    train: ChipSet,
+    test: ChipSet,
+    classes: Sequence[str],
+    seed: int,
+    rejected: Sequence[ChipProblem] = (),
 ) -> LabelledData:
-    """Draw the long tail that a recipe asks for, and check that every class can be learned.
+    """Draw the long tail that a recipe asks for.
 
     Args:
         config: The recipe's section.
@@ -36,18 +41,13 @@ def assemble(
         test: Test chips.
         classes: Class names; labels are indexes into them.
         seed: Seed of the long tail.
+        rejected: Chips that are in neither set.
 
     Raises:
-        DataError: A class has no or too few training chips, or there is only one.
+        DataError: A class has too few training chips for the long tail.
     """
-    if config.imbalance is not None:
+    if config.imbalance is not None and len(train):
         drawn = draw_long_tail(train.labels, config.imbalance, config.largest_class, seed)
         train = ChipSubset(train, drawn)
-    data = LabelledData(train, test, tuple(classes), config.selected_bands)
-    counts = data.train_counts.tolist()
-    empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
-    if empty:
-        raise DataError(f"classes without training chips: {', '.join(empty)} (data.classes)")
-    if len(classes) < 2:
-        raise DataError(f"only one class, '{classes[0]}': there is nothing to tell apart")
-    return data
+    bands = config.selected_bands
+    return LabelledData(train, test, tuple(classes), bands, rejected=tuple(rejected))

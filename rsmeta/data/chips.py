@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsmeta.bands import Band
+from rsmeta.data.problems import ChipProblem
 from rsmeta.errors import DataError
 from rsmeta.rasters import open_raster, read_masked
 
@@ -100,7 +101,7 @@ class ChipFiles(ChipSet):
 
 
 class CachedChips(ChipSet):
-    """Keeps what was read from another set in memory, up to a limit; what it reads is checked.
+    """Keeps what was read from another set in memory, up to a limit.
 
     Args:
         chips: Where chips come from.
@@ -118,8 +119,6 @@ class CachedChips(ChipSet):
         if index in self._kept:
             return self._kept[index]
         chip = self._chips.read(index)
-        if not np.isfinite(chip).any():
-            raise DataError(f"chip '{self.describe(index)}' has no valid pixel")
         if chip.nbytes <= self._left:
             self._kept[index] = chip
             self._left -= chip.nbytes
@@ -144,6 +143,7 @@ class LabelledData:
         classes: Class names; labels are indexes into them.
         bands: Bands of every chip, in order.
         origin: Lines that say what the chips were made from and what was left out, if anything.
+        rejected: Chips that are in neither set, since already their entry cannot be used.
     """
 
     train: ChipSet
@@ -151,6 +151,7 @@ class LabelledData:
     classes: tuple[str, ...]
     bands: tuple[Band, ...]
     origin: tuple[str, ...] = ()
+    rejected: tuple[ChipProblem, ...] = ()
 
     @property
     def train_counts(self) -> NDArray[np.int64]:
@@ -200,8 +201,13 @@ def encode_labels(
     index = {name: number for number, name in enumerate(classes)}
     for name, path in zip(names, where, strict=True):
         if name not in index:
-            raise DataError(
-                f"chip '{path}' has the label '{name}', which is not one of the training "
-                f"classes: {', '.join(classes)}; add it to data.classes or drop the chip"
-            )
+            raise DataError(unknown_label(path, name, classes))
     return np.array([index[name] for name in names], dtype=np.int64)
+
+
+def unknown_label(path: Path | str, name: str, classes: Sequence[str]) -> str:
+    """The line for a chip whose label is not in the class list."""
+    return (
+        f"chip '{path}' has the label '{name}', which is not one of the training classes: "
+        f"{', '.join(classes)}; add it to data.classes or drop the chip"
+    )

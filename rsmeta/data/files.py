@@ -1,12 +1,14 @@
 """Chips from folders and from tables."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from rsmeta.data.assembling import assemble
-from rsmeta.data.chips import ChipFiles, LabelledData, encode_labels
+from rsmeta.data.chips import ChipFiles, ChipSet, LabelledData, encode_labels, unknown_label
+from rsmeta.data.problems import ChipProblem, Split
 from rsmeta.errors import DataError
 from rsmeta.recipe import FolderData, TableData
 
@@ -29,7 +31,7 @@ def load_folder(config: FolderData, seed: int) -> LabelledData:
         seed: Seed of the long tail, where one is drawn.
 
     Raises:
-        DataError: A folder is missing or empty, or a test class has no training chips.
+        DataError: A folder is missing or empty.
     """
     train = _list_folder(config.root / config.train_split)
     test = _list_folder(config.root / config.test_split)
@@ -115,14 +117,28 @@ def _assemble(
     config: FolderData | TableData, train: _Listing, test: _Listing, seed: int
 ) -> LabelledData:
     classes = tuple(config.classes or sorted(set(train.names)))
-    bands = config.selected_bands
-    sets = [
-        ChipFiles(
-            listing.paths,
-            encode_labels(listing.names, classes, listing.paths),
-            len(bands),
-            config.crop,
-        )
-        for listing in (train, test)
-    ]
-    return assemble(config, sets[0], sets[1], classes, seed)
+    bands = len(config.selected_bands)
+    rejected: list[ChipProblem] = []
+    sets: list[ChipSet] = []
+    splits: tuple[tuple[Split, _Listing], ...] = (("train", train), ("test", test))
+    for split, listing in splits:
+        known, unknown = _sort_out(listing, classes, split)
+        labels = encode_labels(known.names, classes, known.paths)
+        sets.append(ChipFiles(known.paths, labels, bands, config.crop))
+        rejected += unknown
+    return assemble(config, sets[0], sets[1], classes, seed, rejected)
+
+
+def _sort_out(
+    listing: _Listing, classes: Sequence[str], split: Split
+) -> tuple[_Listing, list[ChipProblem]]:
+    """Part chips with a label of the class list from the others."""
+    known = _Listing([], [])
+    unknown = []
+    for path, name in zip(listing.paths, listing.names, strict=True):
+        if name in classes:
+            known.paths.append(path)
+            known.names.append(name)
+        else:
+            unknown.append(ChipProblem(str(path), split, name, unknown_label(path, name, classes)))
+    return known, unknown

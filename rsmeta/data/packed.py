@@ -16,6 +16,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +27,7 @@ from pydantic import TypeAdapter
 from rsmeta.bands import SENSORS, Band
 from rsmeta.data.chips import ChipSet, LabelledData
 from rsmeta.errors import DataError
-from rsmeta.recipe import PackedData
+from rsmeta.recipe import PackedData, Recipe, SensorChips
 
 _KEY = b"rsmeta"
 _BANDS = TypeAdapter(tuple[Band, ...])
@@ -108,15 +109,22 @@ def _named(bands: Sequence[Band]) -> str:
     return ", ".join(f"{band.name} ({band.unit.value})" for band in bands)
 
 
-def packed_section(data: LabelledData, file: Path) -> str:
-    """The `data` section, in YAML, of a recipe that trains from a packed file."""
-    known = [s.name for s in SENSORS.values() if set(data.bands) <= set(s.bands)]
-    section = {
-        "source": "packed",
-        "file": str(file),
-        **({"sensor": known[0]} if known else {}),
-        "bands": [band.name for band in data.bands],
-    }
+def packed_section(recipe: Recipe, data: LabelledData, file: Path) -> str:
+    """The `data` section, in YAML, of a recipe that trains from a packed file.
+
+    Args:
+        recipe: The recipe that the chips were packed by.
+        data: Its chips.
+        file: The packed file.
+    """
+    section: dict[str, Any] = {"source": "packed", "file": str(file)}
+    if isinstance(recipe.data, SensorChips):
+        section["sensor"] = recipe.data.sensor
+        if recipe.data.units is not None:
+            section["units"] = recipe.data.units.model_dump()
+    elif known := [s.name for s in SENSORS.values() if set(data.bands) <= set(s.bands)]:
+        section["sensor"] = known[0]
+    section["bands"] = [band.name for band in data.bands]
     return yaml.safe_dump(
         section, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000
     ).strip()

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from rsmeta.data.chip_list import load_list
-from rsmeta.data.chips import CachedChips, LabelledData
+from rsmeta.data.chips import CachedChips, ChipSet, LabelledData
 from rsmeta.data.cifar100 import load_cifar100
 from rsmeta.data.dota import load_dota
 from rsmeta.data.files import load_folder, load_table
@@ -13,6 +13,7 @@ from rsmeta.data.labelled_scene import load_labelled_scene
 from rsmeta.data.packed import load_packed
 from rsmeta.data.simulated import load_simulated
 from rsmeta.data.torchgeo_sets import load_torchgeo
+from rsmeta.data.units import ConvertedChips
 from rsmeta.recipe import (
     Cifar100Data,
     DotaData,
@@ -40,10 +41,16 @@ SOURCES: dict[type[Any], Callable[[Any, int], LabelledData]] = {
 
 
 def load_data(recipe: Recipe) -> LabelledData:
-    """Load the chips a recipe names; files are listed now and read later.
+    """Load the chips a recipe names, in the units of its bands; files are listed now, read later.
 
     Raises:
-        DataError: Files, columns or classes are missing.
+        DataError: Files or columns are missing.
     """
     data = SOURCES[type(recipe.data)](recipe.data, recipe.seed)
-    return replace(data, train=CachedChips(data.train), test=CachedChips(data.test))
+    packed = isinstance(recipe.data, PackedData)  # chips that were converted when packed
+    units = None if packed else recipe.data.units
+
+    def ready(chips: ChipSet) -> ChipSet:
+        return CachedChips(chips if units is None else ConvertedChips(chips, units))
+
+    return replace(data, train=ready(data.train), test=ready(data.test))

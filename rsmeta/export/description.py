@@ -15,14 +15,18 @@ HEAD, FACTS, README = "head.safetensors", "rsmeta.json", "README.md"
 def describe(model: TrainedModel) -> dict[str, Any]:
     """The facts about a model that its weights do not say, as values of JSON.
 
-    Classes are in the order of the logits, bands in the order of the channels; the statistics are
-    in the physical units of the bands, the sizes in pixels.
+    Classes are in the order of the logits, bands in the order of the channels; the statistics,
+    and the limits that values are clipped to before they are normalised, are in the units of the
+    bands, the sizes in pixels.
     """
     card, recipe = model.card, model.recipe
+    limits = card.statistics.limits
     return {
         "classes": list(card.classes),
         "bands": list(card.bands),
+        "units": [band.unit.value for band in recipe.data.selected_bands],
         "statistics": {"mean": list(card.statistics.mean), "std": list(card.statistics.std)},
+        "limits": None if limits is None else {"low": list(limits.low), "high": list(limits.high)},
         "head_scale": recipe.head.scale,
         "image_size": recipe.backbone.image_size,
         "tile_size": card.tile_size,

@@ -35,6 +35,8 @@ class ChipClassifier(nn.Module):
 
     mean: Tensor
     std: Tensor
+    low: Tensor | None
+    high: Tensor | None
 
     def __init__(
         self,
@@ -51,19 +53,29 @@ class ChipClassifier(nn.Module):
         self._dtype = _PRECISIONS[precision]
         self._frozen = frozen_blocks(backbone)
         shape = (1, -1, 1, 1)
-        for name, values in (("mean", statistics.mean), ("std", statistics.std)):
-            self.register_buffer(name, torch.tensor(values).view(shape), persistent=False)
+        limits = statistics.limits
+        low, high = (None, None) if limits is None else (limits.low, limits.high)
+        buffers = {"mean": statistics.mean, "std": statistics.std, "low": low, "high": high}
+        for name, values in buffers.items():
+            tensor = None if values is None else torch.tensor(values).view(shape)
+            self.register_buffer(name, tensor, persistent=False)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Clip images (batch, bands, height, width), where that was asked for, and normalise."""
+        if self.low is not None:
+            images = images.clamp(self.low, self.high)
+        return (images - self.mean) / self.std
 
     def features(self, images: Tensor) -> Tensor:
         """Map images (batch, bands, size, size) to features (batch, width)."""
         with self._autocast(images):
-            features: Tensor = self.backbone((images - self.mean) / self.std)
+            features: Tensor = self.backbone(self.normalise(images))
         return features
 
     def frozen_tokens(self, images: Tensor) -> Tensor:
         """Map images to the input of the first trained block, (batch, tokens, width)."""
         with self._autocast(images):
-            return tokens_of(self.backbone, self._frozen, (images - self.mean) / self.std)
+            return tokens_of(self.backbone, self._frozen, self.normalise(images))
 
     def features_from_tokens(self, tokens: Tensor) -> Tensor:
         """Map what `frozen_tokens` gives to features (batch, width)."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from rsmeta.recipe.chip_list import ClassNames, ListData, Photo
+from rsmeta.recipe.chips import Clip, OnError, SensorChips
 from rsmeta.recipe.cifar100 import Cifar100Data
 from rsmeta.recipe.data import (
     Augmentation,
@@ -69,6 +70,7 @@ from rsmeta.recipe.training import (
     SamplingName,
     Sgd,
 )
+from rsmeta.recipe.units import Scaling, ToDecibel, Units
 
 __all__ = [
     "AdamW",
@@ -85,6 +87,7 @@ __all__ = [
     "ClassBalanced",
     "ClassGroups",
     "ClassNames",
+    "Clip",
     "Compute",
     "CrossEntropy",
     "Data",
@@ -109,6 +112,7 @@ __all__ = [
     "LongTail",
     "Lora",
     "Loss",
+    "OnError",
     "OuterLoop",
     "PackedData",
     "Peft",
@@ -120,13 +124,17 @@ __all__ = [
     "Recipe",
     "SamplingName",
     "ScaleShift",
+    "Scaling",
     "Scratch",
     "Section",
+    "SensorChips",
     "Sgd",
     "Sharing",
     "SimulatorData",
     "TableData",
+    "ToDecibel",
     "TorchGeoData",
+    "Units",
     "VptDeep",
     "VptShallow",
 ]

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rsmeta.recipe.data import _ChipFiles
+from rsmeta.recipe.chips import ChipFileOptions
 from rsmeta.recipe.section import Section
 
 
@@ -33,7 +33,7 @@ class Photo(Section):
     )
 
 
-class ListData(_ChipFiles):
+class ListData(ChipFileOptions):
     """Chips in text lists with one line a chip: its path, a blank and its label, from 0."""
 
     source: Literal["list"]

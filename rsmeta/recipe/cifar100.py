@@ -6,10 +6,10 @@ from typing import Literal
 from pydantic import Field
 
 from rsmeta.bands import Band, sensor
-from rsmeta.recipe.section import Section
+from rsmeta.recipe.chips import ChipOptions
 
 
-class Cifar100Data(Section):
+class Cifar100Data(ChipOptions):
     """CIFAR-100 with an exponentially long-tailed training set (Cui et al. 2019)."""
 
     source: Literal["cifar100"]
@@ -30,3 +30,8 @@ class Cifar100Data(Section):
     def selected_bands(self) -> tuple[Band, ...]:
         """Bands of the chips, in order."""
         return sensor("rgb").bands
+
+    @property
+    def units(self) -> None:
+        """The images need no conversion."""
+        return None

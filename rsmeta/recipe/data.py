@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rsmeta.bands import Band, SimulatedSensor, sensor
-from rsmeta.errors import BandError
+from rsmeta.bands import Band, SimulatedSensor
+from rsmeta.recipe.chips import ChipFileOptions, ChipOptions
 from rsmeta.recipe.section import Section
 
 
-class SimulatorData(Section):
+class SimulatorData(ChipOptions):
     """Simulated chips with exponentially long-tailed training counts."""
 
     source: Literal["simulator"] = "simulator"
@@ -26,53 +26,13 @@ class SimulatorData(Section):
         """Bands of the chips, in order."""
         return self.sensor.bands
 
-
-class _ChipFiles(Section):
-    sensor: str = Field(description="Sensor name of rsmeta.bands, e.g. sentinel1 or rgb.")
-    bands: list[str] | None = Field(
-        default=None,
-        min_length=1,
-        description="Bands of the chips in file order; default: all of the sensor.",
-    )
-    crop: int | None = Field(
-        default=None, ge=8, description="Centre crop in pixels; default: the whole chip."
-    )
-    classes: list[str] | None = Field(
-        default=None, description="Class names in order; default: those of the training labels."
-    )
-    imbalance: float | None = Field(
-        default=None,
-        ge=1,
-        description="Draw an exponential long tail from the training chips: largest class count "
-        "over smallest; the seed draws which classes are frequent. Default: all chips.",
-    )
-    largest_class: int | None = Field(
-        default=None,
-        ge=1,
-        description="With imbalance: chips of the most frequent class; default: as many as can be.",
-    )
-
-    @model_validator(mode="after")
-    def _bands_exist(self) -> "_ChipFiles":
-        try:
-            self.selected_bands  # noqa: B018
-        except BandError as error:
-            raise ValueError(str(error)) from error
-        return self
-
-    @model_validator(mode="after")
-    def _largest_needs_imbalance(self) -> "_ChipFiles":
-        if self.largest_class is not None and self.imbalance is None:
-            raise ValueError("largest_class has no effect without imbalance; set both or neither")
-        return self
-
     @property
-    def selected_bands(self) -> tuple[Band, ...]:
-        """Bands of the chips, in order."""
-        return sensor(self.sensor).select(self.bands)
+    def units(self) -> None:
+        """Simulated chips need no conversion."""
+        return None
 
 
-class FolderData(_ChipFiles):
+class FolderData(ChipFileOptions):
     """Chips in folders: ROOT/train/CLASS/*.tif and ROOT/test/CLASS/*.tif."""
 
     source: Literal["folder"]
@@ -81,7 +41,7 @@ class FolderData(_ChipFiles):
     test_split: str = "test"
 
 
-class TableData(_ChipFiles):
+class TableData(ChipFileOptions):
     """Chips listed in a CSV or Parquet table."""
 
     source: Literal["table"]

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rsmeta.recipe.data import _ChipFiles
+from rsmeta.recipe.chips import ChipFileOptions
 
 PAPER_CLASSES = (
     "baseball-diamond",
@@ -33,7 +33,7 @@ _LATER_CLASSES = {
 }
 
 
-class DotaData(_ChipFiles):
+class DotaData(ChipFileOptions):
     """Objects of DOTA (Xia et al. 2018, arXiv 1711.10398), read by TorchGeo and cut into chips.
 
     The chips of split train are trained with, those of split val are the test. They are cut once

@@ -5,8 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rsmeta.bands import Band, sensor
-from rsmeta.errors import BandError
+from rsmeta.recipe.chips import SensorChips
 from rsmeta.recipe.section import Section
 
 
@@ -30,16 +29,12 @@ class Background(Section):
     count: int = Field(ge=1, description="Chips to draw over all scenes, at most.")
 
 
-class LabelledSceneData(Section):
+class LabelledSceneData(SensorChips):
     """Chips cut from scenes at labelled points, lines and polygons, split by spatial blocks."""
 
     source: Literal["labelled_scene"]
     scenes: list[LabelledScene] = Field(min_length=1)
     class_column: str = Field(description="Column of the labels that holds the class.")
-    sensor: str = Field(description="Sensor name of rsmeta.bands, e.g. sentinel2-l2a.")
-    bands: list[str] | None = Field(
-        default=None, min_length=1, description="Bands of the chips; default: all of the sensor."
-    )
     classes: list[str] | None = Field(
         default=None,
         min_length=1,
@@ -84,11 +79,8 @@ class LabelledSceneData(Section):
         return self
 
     @model_validator(mode="after")
-    def _bands_exist(self) -> "LabelledSceneData":
-        try:
-            names = [band.name for band in self.selected_bands]
-        except BandError as error:
-            raise ValueError(str(error)) from error
+    def _bands_have_files(self) -> "LabelledSceneData":
+        names = [band.name for band in self.selected_bands]
         for scene in self.scenes:
             files = scene.raster
             if isinstance(files, dict) and (missing := [n for n in names if n not in files]):
@@ -97,8 +89,3 @@ class LabelledSceneData(Section):
                     "bands that there are in data.bands"
                 )
         return self
-
-    @property
-    def selected_bands(self) -> tuple[Band, ...]:
-        """Bands of the chips, in order."""
-        return sensor(self.sensor).select(self.bands)

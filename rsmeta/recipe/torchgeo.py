@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from rsmeta.recipe.data import _ChipFiles
+from rsmeta.recipe.chips import ChipFileOptions
 from rsmeta.recipe.section import Section
 
 Argument = str | bool | int | float | list[str]
@@ -103,7 +103,7 @@ class HeldOutDraw(Section):
     )
 
 
-class TorchGeoData(_ChipFiles):
+class TorchGeoData(ChipFileOptions):
     """Chips of a TorchGeo classification data set, with our bands and statistics, not its own.
 
     Values are as the data set stores them, not normalised; only backscatter of the known sets

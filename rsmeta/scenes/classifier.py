@@ -29,6 +29,17 @@ class TileClassifier(Protocol):
         """Value of each band, (bands,), put where a pixel is not valid: the training mean."""
         ...
 
+    def convert(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn values as scenes hold them into physical units.
+
+        Args:
+            values: (bands, height, width), NaN where there is no data.
+
+        Returns:
+            The same shape, NaN where there is no data; what it makes NaN is taken for nodata.
+        """
+        ...
+
     def probabilities(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """Class probabilities of tiles.
 

@@ -131,8 +131,7 @@ class ScenePipeline:
         # Not the whole width at once: wide scenes of many bands are larger than a batch.
         for first in range(0, self.grid.columns, self.batch_size):
             run = range(first, min(first + self.batch_size, self.grid.columns))
-            fill = np.asarray(self.classifier.fill, dtype=np.float32)
-            tiles, own = read_tiles(self.scene, self.indexes, self.grid, row, run, fill)
+            tiles, own = read_tiles(self.scene, self.indexes, self.grid, row, run, self.classifier)
             left = first * self.grid.stride
             valid[:, left : left + own.shape[1]] = own[:height]
             for tile in tiles:

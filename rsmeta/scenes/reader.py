@@ -10,6 +10,7 @@ from rasterio.windows import Window
 
 from rsmeta.errors import SceneError
 from rsmeta.rasters import data_indexes, read_masked
+from rsmeta.scenes.classifier import TileClassifier
 from rsmeta.scenes.grid import TileGrid
 
 
@@ -72,7 +73,7 @@ def read_tiles(
     grid: TileGrid,
     row: int,
     columns: range,
-    fill: NDArray[np.float32],
+    classifier: TileClassifier,
 ) -> tuple[list[Tile], NDArray[np.bool_]]:
     """Read neighbouring tiles of one tile row with one read.
 
@@ -82,17 +83,21 @@ def read_tiles(
         grid: The tile grid.
         row: Tile row.
         columns: Tile columns, a run without gaps.
-        fill: Value of each band where a pixel is not valid, (bands,).
+        classifier: Converts the values, and says what stands where a band has no data.
 
     Returns:
         The tiles that hold a valid pixel, left to right, and which of the scene's pixels under
-        the run are valid, bool (height, width).
+        the run are valid, i.e. have data in a band after the conversion, bool (height, width).
     """
     rows_from, columns_from = grid.source_rows(row), grid.source_columns(columns)
     y, x = int(rows_from.min()), int(columns_from.min())
     window = Window(x, y, int(columns_from.max()) + 1 - x, int(rows_from.max()) + 1 - y)
     values, valid = read_masked(scene, window, indexes)
-    values[:, ~valid] = fill[:, None]
+    values = classifier.convert(values)
+    present = np.isfinite(values)
+    valid &= present.any(axis=0)
+    fill = np.asarray(classifier.fill, dtype=np.float32)
+    values = np.where(present, values, fill[:, None, None])
     # Mirrored pixels may reach back before the tile: what is the tile's own starts at row, column.
     own = valid[row * grid.stride - y :, columns.start * grid.stride - x :][: grid.tile]
     if values.shape[1:] != (len(rows_from), len(columns_from)):

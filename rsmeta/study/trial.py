@@ -8,8 +8,7 @@ import torch
 
 from rsmeta.data.datamodule import Batch
 from rsmeta.data.hold_out import hold_out
-from rsmeta.data.sources import load_data
-from rsmeta.data.statistics import band_statistics
+from rsmeta.data.inspection import load_inspected
 from rsmeta.finetuning import train
 from rsmeta.models.classifier import build_classifier
 from rsmeta.recipe import Recipe
@@ -80,8 +79,9 @@ def validation_accuracy(trial: "Trial", recipe: Recipe, fraction: float) -> floa
         RsmetaError: The recipe or its data do not work.
         optuna.TrialPruned: The trial was not promising.
     """
-    data = hold_out(load_data(recipe), fraction, recipe.seed)
-    statistics = band_statistics(data.train, data.bands)
+    inspected = load_inspected(recipe)
+    data = hold_out(inspected.data, fraction, recipe.seed)
+    statistics = inspected.statistics
     seed_everything(recipe.seed)
     built = build_classifier(recipe, data.bands, len(data.classes), statistics)
     built.classifier.store_frozen_low()

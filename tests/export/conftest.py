@@ -30,11 +30,11 @@ def tiny_weights(tmp_path_factory):
 def make_run(tiny_recipe, tiny_weights, tmp_path):
     """Makes run folders without training; all that trains is random."""
 
-    def make(peft, kept=None, **sections):
+    def make(peft, kept=None, limits=None, **sections):
         backbone = {"name": f"timm:{TINY}", "file": tiny_weights, "image_size": SIZE}
         recipe = tiny_recipe(**{"peft": peft, "backbone": backbone} | sections)
         bands = recipe.data.selected_bands
-        statistics = BandStatistics(mean=(-11.0, -18.0), std=(4.0, 6.0))
+        statistics = BandStatistics(mean=(-11.0, -18.0), std=(4.0, 6.0), limits=limits)
         torch.manual_seed(1)
         built = build_classifier(recipe, bands, len(CLASSES), statistics, kept)
         for tensor in built.classifier.trained_state().values():

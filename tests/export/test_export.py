@@ -7,6 +7,7 @@ import timm
 import torch
 from safetensors.torch import load_file
 
+from rsmeta.data.statistics import Limits
 from rsmeta.errors import ExportError, RunError
 from rsmeta.export import export_run
 from rsmeta.peft.sites import Site
@@ -77,6 +78,30 @@ def test_timm_loads_a_merged_vit(method, make_run, chips, tmp_path, readme_logit
     with torch.no_grad():
         assert_same(plain(normalised), model.features(chips(size=32)))
     assert_same(readme_logits(out)(chips()), expected_logits(run, chips()))
+
+
+@pytest.mark.parametrize("form", ["timm", "peft", "onnx"])
+def test_every_format_clips_where_the_run_does(form, make_run, chips, tmp_path, readme_logits):
+    pytest.importorskip({"timm": "timm", "peft": "peft", "onnx": "onnxruntime"}[form])
+    images = chips(size=32)
+    limits = Limits(low=(-15.0, -20.0), high=(-12.0, -14.0))
+    run = make_run({"method": "lora"}, limits=limits)
+    out = tmp_path / "out"
+    export_run(run, form, out)
+    if form == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(
+            out / "model.onnx", providers=["CPUExecutionProvider"]
+        )
+        found = torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+    else:
+        found = readme_logits(out)(images)
+    assert_same(found, expected_logits(run, images), 1e-4)
+    low, high = (torch.tensor(side)[:, None, None] for side in (limits.low, limits.high))
+    clipped = images.clamp(low, high)
+    assert not torch.equal(clipped, images)
+    assert_same(expected_logits(run, clipped), expected_logits(run, images))
 
 
 def test_timm_knows_the_run_s_bands_and_classes(make_run, tmp_path):

@@ -24,6 +24,9 @@ class Constant:
     def fill(self):
         return np.full(len(self.bands), -3.0, dtype=np.float32)
 
+    def convert(self, values):
+        return values
+
     def probabilities(self, tiles):
         assert tiles.dtype == np.float32
         assert tiles.shape[1:] == (len(self.bands), self.tile_size, self.tile_size)
