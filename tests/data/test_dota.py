@@ -11,7 +11,7 @@ from PIL import Image
 
 from rsmeta.data.sources import load_data
 from rsmeta.errors import DataError, RecipeError
-from rsmeta.longtail.metrics import assign_groups
+from rsmeta.longtail.groups import assign_groups
 from rsmeta.recipe import Recipe
 from rsmeta.recipe.dota import PAPER_CLASSES
 from rsmeta.recipe_reading import read_recipe, validate
@@ -338,7 +338,7 @@ def test_the_recipe_validates_on_a_miniature_and_has_the_paper_s_groups(
     path = request.config.rootpath / "recipes" / "dota_chips.yaml"
     whole = read_recipe(Recipe, path)
     validated = validate_recipe(whole)
-    assert validated.data.classes == PAPER_CLASSES
+    assert validated.inspected.data.classes == PAPER_CLASSES
     groups = assign_groups(np.array([COUNTS[name] for name in PAPER_CLASSES]), whole.long_tail)
     for group, names in PAPER_GROUPS.items():
         assert {n for n, g in zip(PAPER_CLASSES, groups, strict=True) if g == group} == names

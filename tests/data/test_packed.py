@@ -82,7 +82,7 @@ def test_a_packed_file_trains_to_the_very_same_run(tiny_recipe, tmp_path, monkey
     )
     data = load_data(recipe)
     pack_chips(data, tmp_path / "chips.arrow")
-    written = yaml.safe_load(packed_section(data, tmp_path / "chips.arrow"))
+    written = yaml.safe_load(packed_section(recipe, data, tmp_path / "chips.arrow"))
     packed_data = PackedData.model_validate(written)
     assert packed_data == section(tmp_path / "chips.arrow")
     recipes = (recipe, recipe.model_copy(update={"data": packed_data}))

@@ -19,6 +19,7 @@ from data.torchgeo_files import (
 )
 from PIL import Image
 
+from rsmeta.data.inspection import inspect_data
 from rsmeta.data.sources import load_data
 from rsmeta.data.torchgeo_sets import draw_held_out
 from rsmeta.errors import DataError
@@ -171,8 +172,8 @@ def test_so2sat_s_other_versions_are_an_argument_of_its_class(load, tmp_path):
 
 def test_classes_of_so2sat_without_chips_are_named(load, tmp_path):
     so2sat(tmp_path)
-    with pytest.raises(DataError, match="classes without training chips: Compact mid rise"):
-        load("So2Sat")
+    with pytest.raises(DataError, match="class 'Compact mid rise' has no training chips"):
+        inspect_data(load("So2Sat"), "none", "stop")
 
 
 def test_quakeset_gives_two_acquisitions_in_decibel(load, tmp_path):
@@ -376,6 +377,6 @@ def test_the_recipe_of_eurosat_validates_on_a_miniature(tmp_path, monkeypatch, r
     monkeypatch.setenv("EUROSAT", str(tmp_path))
     path = request.config.rootpath / "recipes" / "torchgeo_eurosat.yaml"
     validated = validate_recipe(read_recipe(Recipe, path, ["data.imbalance=2"]))
-    assert len(validated.data.bands) == 13
-    assert len(validated.data.train) < 15
-    assert len(validated.data.test) == 3
+    assert len(validated.inspected.data.bands) == 13
+    assert len(validated.inspected.data.train) < 15
+    assert len(validated.inspected.data.test) == 3
