@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from rsmeta.data.band_dropout import dropped_bands
 from rsmeta.data.chips import ChipSet, LabelledData
 from rsmeta.data.outer_split import OuterSplitter, class_balanced_draw, random_draw
 from rsmeta.data.statistics import BandStatistics
@@ -49,6 +50,7 @@ class ChipDataset(Dataset[tuple[Tensor, int]]):
         size: Side in pixels that chips are resized to.
         geometry: Name of the geometric augmentation.
         seed: Seed of the augmentation.
+        band_dropout: Probability with which each whole band becomes its mean.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class ChipDataset(Dataset[tuple[Tensor, int]]):
         size: int,
         geometry: GeometryName,
         seed: int,
+        band_dropout: float = 0.0,
     ) -> None:
         self._chips = chips
         self._fill = torch.tensor(statistics.mean).view(-1, 1, 1)
         self._size = size
         self._geometry = build_geometry(geometry)
         self._seed = seed
+        self._band_dropout = band_dropout
 
     def __len__(self) -> int:
         return len(self._chips)
@@ -74,6 +78,9 @@ class ChipDataset(Dataset[tuple[Tensor, int]]):
         seed = int(key.generate_state(1)[0])
         chip = torch.from_numpy(self._geometry(self._chips.read(index), seed))
         chip = torch.where(torch.isfinite(chip), chip, self._fill)
+        if self._band_dropout > 0:
+            dropped = dropped_bands(len(chip), self._band_dropout, (self._seed, epoch, index))
+            chip = torch.where(torch.from_numpy(dropped)[:, None, None], self._fill, chip)
         return resize(chip[None], self._size)[0], int(self._chips.labels[index])
 
 
@@ -162,7 +169,10 @@ class ChipDataModule(L.LightningDataModule):
         self._recipe = recipe
         size, seed = recipe.backbone.image_size, recipe.seed
         geometry = recipe.augmentation.geometry
-        self._train: _TrainingSet = ChipDataset(data.train, statistics, size, geometry, seed)
+        dropout = recipe.augmentation.band_dropout
+        self._train: _TrainingSet = ChipDataset(
+            data.train, statistics, size, geometry, seed, dropout
+        )
         self._plain_train: _TrainingSet = ChipDataset(data.train, statistics, size, "none", seed)
         self._test = ChipDataset(data.test, statistics, size, "none", seed)
         self._labels = data.train.labels

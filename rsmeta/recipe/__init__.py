@@ -47,6 +47,7 @@ from rsmeta.recipe.peft import (
 from rsmeta.recipe.section import (
     Section,
 )
+from rsmeta.recipe.spectral import Spectral, SpectralMode
 from rsmeta.recipe.training import (
     AdamW,
     BackboneConfig,
@@ -104,6 +105,8 @@ __all__ = [
     "Sgd",
     "Sharing",
     "SimulatorData",
+    "Spectral",
+    "SpectralMode",
     "TableData",
     "VptDeep",
     "VptShallow",
@@ -127,11 +130,34 @@ class Recipe(Section):
     compute: Compute = Compute()
 
     @model_validator(mode="after")
+    def _pretrained_kernel_stays(self) -> "Recipe":
+        if isinstance(self.peft, Scratch) and self.backbone.spectral != Spectral():
+            raise ValueError(
+                "peft.method scratch draws the patch embedding anew, so that backbone.spectral "
+                "has no effect; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _same_chip_in_every_epoch(self) -> "Recipe":
         if self.compute.cache_features and self.augmentation.geometry != "none":
             raise ValueError(
                 "compute.cache_features: augmentation changes chips in every epoch; set "
                 "augmentation.geometry to none, or cache_features to false"
+            )
+        if self.compute.cache_features and self.augmentation.band_dropout > 0:
+            raise ValueError(
+                "compute.cache_features: band dropout changes chips in every epoch; set "
+                "augmentation.band_dropout to 0, or cache_features to false"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _bands_to_drop(self) -> "Recipe":
+        if self.augmentation.band_dropout > 0 and len(self.data.selected_bands) == 1:
+            raise ValueError(
+                "augmentation.band_dropout: the chips have one band, and never all are dropped; "
+                "set it to 0"
             )
         return self
 

@@ -110,6 +110,13 @@ class Augmentation(Section):
         description="none; flips; d4: flips and quarter turns. All change the look direction of "
         "a SAR chip.",
     )
+    band_dropout: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Probability with which each whole band of a training chip becomes the "
+        "training mean, but never all: makes bands that are missing at prediction safe.",
+    )
 
 
 class LongTail(Section):

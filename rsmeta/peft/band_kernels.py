@@ -1,0 +1,174 @@
+"""What trains of a patch embedding beside the method: the mixing over bands, and band updates.
+
+    W_b = W0_b + sum_c (M[b, c] - M0[b, c]) W_rgb[c] + gamma_b U_b V_b
+
+with W0 the frozen kernel, M = M0 and U = 0 at the start, so that training starts at the very
+tokens of the frozen kernel. Both are parametrisations of the convolution's weight.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from rsmeta.peft.modulators import ModulatorBank
+from rsmeta.peft.norms import norm_sum, relative_norm
+from rsmeta.peft.sites import BandSite, Part, PartPosition, PlannedSite
+
+_UPDATE, _MIXING = "band_update", "band_mixing"
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """The start of a trained mixing.
+
+    Attributes:
+        start: M0, (bands, S).
+        kernel: Pretrained kernel W_rgb, (embedding, S, patch, patch).
+    """
+
+    start: Tensor
+    kernel: Tensor
+
+
+@dataclass(frozen=True)
+class BandTraining:
+    """What of a patch embedding trains.
+
+    Attributes:
+        bands: Names of the bands, in the order of the channels.
+        rank: Rank of each band's update; None for no updates.
+        mixing: Where M starts; None where it is frozen.
+    """
+
+    bands: tuple[str, ...]
+    rank: int | None
+    mixing: Mixing | None
+
+
+class TrainedMixing(nn.Module):
+    """Adds sum_c (M[b, c] - M0[b, c]) W_rgb[c] to a kernel; M is trained.
+
+    Args:
+        mixing: Where M starts.
+    """
+
+    _start: Tensor
+    _kernel: Tensor
+
+    def __init__(self, mixing: Mixing) -> None:
+        super().__init__()
+        self.mixing = nn.Parameter(mixing.start.clone())
+        self.register_buffer("_start", mixing.start.clone(), persistent=False)
+        self.register_buffer("_kernel", mixing.kernel.clone(), persistent=False)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Map a kernel (embedding, bands, patch, patch) to one of the same shape."""
+        # The kernel is small; bfloat16 would round the update away.
+        with torch.autocast(weight.device.type, enabled=False):
+            change = torch.einsum("cs,dsxy->dcxy", self.mixing - self._start, self._kernel)
+        return weight + change
+
+
+class BandUpdates(nn.Module):
+    """Adds gamma_b U_b V_b to the kernels of some bands.
+
+    Args:
+        convolution: The layer whose weight this is put on.
+        bands: Names of its channels, in order.
+        rank: Rank of each update.
+        bank: Where the modulators live, of all the bands to update; not owned.
+
+    Attributes:
+        up: U, (updated bands, embedding, rank).
+        down: V, (updated bands, rank, patch * patch).
+    """
+
+    _channels: Tensor
+    _index: Tensor
+
+    def __init__(
+        self, convolution: nn.Conv2d, bands: tuple[str, ...], rank: int, bank: ModulatorBank
+    ) -> None:
+        super().__init__()
+        self._bank, self._convolution = (bank,), (convolution,)
+        self.sites = [site for site in map(BandSite, bands) if site in bank.sites]
+        channels = [bands.index(site.band) for site in self.sites]
+        self.register_buffer("_channels", torch.tensor(channels), persistent=False)
+        self.register_buffer("_index", bank.index(self.sites), persistent=False)
+        embedding, _, *patch = convolution.weight.shape
+        self.up = nn.Parameter(torch.zeros(len(channels), embedding, rank))
+        self.down = nn.Parameter(torch.empty(len(channels), rank, math.prod(patch)))
+        for part in self.down.data:
+            nn.init.kaiming_uniform_(part, a=math.sqrt(5))
+
+    def update(self) -> Tensor:
+        """Gamma U V of each updated band, (updated bands, embedding, patch * patch)."""
+        gamma = self._bank[0].gamma()[self._index]
+        with torch.autocast(self.up.device.type, enabled=False):
+            return (gamma[:, None, None] * self.up) @ self.down
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Map a kernel (embedding, bands, patch, patch) to one of the same shape."""
+        update = self.update().transpose(0, 1).unflatten(-1, weight.shape[2:])
+        return weight.index_add(1, self._channels, update)
+
+    def relative_updates(self) -> dict[BandSite, float]:
+        """Of each band, ||gamma U V|| over the norm of its kernel without it."""
+        updates = self.update()
+        kernels = self._convolution[0].weight.transpose(0, 1)[self._channels].flatten(2)
+        return {
+            site: relative_norm(norm_sum(update.flatten()), norm_sum((kernel - update).flatten()))
+            for site, update, kernel in zip(self.sites, updates, kernels, strict=True)
+        }
+
+    def take_sites(self, source: "BandUpdates") -> None:
+        """Copy the tensors of this module's bands from a module that updates these and others."""
+        places = [source.sites.index(site) for site in self.sites]
+        self.up.copy_(source.up[places])
+        self.down.copy_(source.down[places])
+
+
+def plan_bands(training: BandTraining, model: VisionTransformer) -> list[PlannedSite]:
+    """What `attach_bands` will train: one line for the mixing, one for each band's update."""
+    planned = []
+    if training.mixing is not None:
+        part = Part(None, PartPosition.MIXING)
+        planned.append(PlannedSite(part, _MIXING, 0, training.mixing.start.numel()))
+    if training.rank is not None:
+        embedding, _, *patch = model.patch_embed.proj.weight.shape
+        size = training.rank * (embedding + math.prod(patch))
+        planned += [
+            PlannedSite(BandSite(band), _UPDATE, training.rank, size) for band in training.bands
+        ]
+    return planned
+
+
+def attach_bands(
+    training: BandTraining, model: VisionTransformer, bank: ModulatorBank | None
+) -> None:
+    """Let the mixing and the updates of those bands train that have a modulator, in place.
+
+    Args:
+        training: What trains.
+        model: The ViT, to which the method has been attached already.
+        bank: The modulators; None where there are none.
+    """
+    layer = model.patch_embed.proj
+    convolution = layer if isinstance(layer, nn.Conv2d) else layer.base  # scaled and shifted
+    if training.mixing is not None:
+        parametrize.register_parametrization(convolution, "weight", TrainedMixing(training.mixing))
+    left = bank is not None and any(isinstance(site, BandSite) for site in bank.sites)
+    if training.rank is not None and bank is not None and left:
+        updates = BandUpdates(convolution, training.bands, training.rank, bank)
+        parametrize.register_parametrization(convolution, "weight", updates)
+
+
+def fold_bands(model: nn.Module) -> None:
+    """Fold mixing and updates into the kernel of a ViT's patch embedding, in place."""
+    for module in list(model.modules()):
+        if isinstance(module, nn.Conv2d) and parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight")
