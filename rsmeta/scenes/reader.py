@@ -13,7 +13,6 @@ from rsmeta.errors import SceneError
 from rsmeta.rasters import data_indexes, read_masked
 from rsmeta.scenes.grid import TileGrid
 
-
 MissingBands = Literal["error", "zero"]
 """What to do where a scene lacks bands of the model: refuse it, or take the training mean."""
 
