@@ -99,9 +99,10 @@ class BandUpdates(nn.Module):
         channels = [bands.index(site.band) for site in self.sites]
         self.register_buffer("_channels", torch.tensor(channels), persistent=False)
         self.register_buffer("_index", bank.index(self.sites), persistent=False)
-        embedding, _, *patch = convolution.weight.shape
-        self.up = nn.Parameter(torch.zeros(len(channels), embedding, rank))
-        self.down = nn.Parameter(torch.empty(len(channels), rank, math.prod(patch)))
+        weight = convolution.weight
+        embedding, _, *patch = weight.shape
+        self.up = nn.Parameter(weight.new_zeros(len(channels), embedding, rank))
+        self.down = nn.Parameter(weight.new_empty(len(channels), rank, math.prod(patch)))
         for part in self.down.data:
             nn.init.kaiming_uniform_(part, a=math.sqrt(5))
 
