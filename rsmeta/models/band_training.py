@@ -8,7 +8,7 @@ from timm.models.vision_transformer import VisionTransformer
 from rsmeta.bands import Band
 from rsmeta.errors import RecipeError
 from rsmeta.models.spectral import SpectralKernel
-from rsmeta.peft.band_kernels import BandTraining, Mixing
+from rsmeta.peft.band_kernels import BandTraining
 from rsmeta.recipe import Recipe, Spectral
 
 
@@ -24,8 +24,9 @@ def band_training(
     """
     if not config.trains:
         return None
-    mixing = Mixing(spectral.mixing, spectral.source) if config.mixing == "trained" else None
-    return BandTraining(tuple(band.name for band in bands), config.update_rank, mixing)
+    mixing = spectral.mixing if config.mixing == "trained" else None
+    names = tuple(band.name for band in bands)
+    return BandTraining(names, spectral.source, config.update_rank, mixing)
 
 
 def check_start(recipe: Recipe, model: VisionTransformer) -> None:

@@ -2,7 +2,7 @@
 
 A site of LoRA changes a weight: ||gamma * scale * B A|| / ||W||, Frobenius norms, W being the rows
 of the frozen weight that the site adapts. This needs no data. A band likewise: ||gamma * U V|| over
-the norm of the band's kernel without it; infinite where that is zero, so that it goes last.
+the norm of the band's kernel without it, or of a pretrained band's where that is zero.
 
 A site of Adapter or AdaptFormer adds to tokens: the mean of ||gamma * Up(...)|| over all tokens of
 all chips, divided by the mean of ||x|| over the same tokens, Euclidean norms over the features. For

@@ -22,54 +22,44 @@ _UPDATE, _MIXING = "band_update", "band_mixing"
 
 
 @dataclass(frozen=True)
-class Mixing:
-    """The start of a trained mixing.
-
-    Attributes:
-        start: M0, (bands, S).
-        kernel: Pretrained kernel W_rgb, (embedding, S, patch, patch).
-    """
-
-    start: Tensor
-    kernel: Tensor
-
-
-@dataclass(frozen=True)
 class BandTraining:
     """What of a patch embedding trains.
 
     Attributes:
         bands: Names of the bands, in the order of the channels.
+        pretrained: Kernel W_rgb, (embedding, S, patch, patch).
         rank: Rank of each band's update; None for no updates.
-        mixing: Where M starts; None where it is frozen.
+        mixing: Where M starts, (bands, S); None where it is frozen.
     """
 
     bands: tuple[str, ...]
+    pretrained: Tensor
     rank: int | None
-    mixing: Mixing | None
+    mixing: Tensor | None
 
 
 class TrainedMixing(nn.Module):
     """Adds sum_c (M[b, c] - M0[b, c]) W_rgb[c] to a kernel; M is trained.
 
     Args:
-        mixing: Where M starts.
+        start: M0, (bands, S).
+        pretrained: W_rgb, (embedding, S, patch, patch).
     """
 
     _start: Tensor
-    _kernel: Tensor
+    _pretrained: Tensor
 
-    def __init__(self, mixing: Mixing) -> None:
+    def __init__(self, start: Tensor, pretrained: Tensor) -> None:
         super().__init__()
-        self.mixing = nn.Parameter(mixing.start.clone())
-        self.register_buffer("_start", mixing.start.clone(), persistent=False)
-        self.register_buffer("_kernel", mixing.kernel.clone(), persistent=False)
+        self.mixing = nn.Parameter(start.clone())
+        self.register_buffer("_start", start.clone(), persistent=False)
+        self.register_buffer("_pretrained", pretrained.clone(), persistent=False)
 
     def forward(self, weight: Tensor) -> Tensor:
         """Map a kernel (embedding, bands, patch, patch) to one of the same shape."""
         # The kernel is small; bfloat16 would round the update away.
         with torch.autocast(weight.device.type, enabled=False):
-            change = torch.einsum("cs,dsxy->dcxy", self.mixing - self._start, self._kernel)
+            change = torch.einsum("cs,dsxy->dcxy", self.mixing - self._start, self._pretrained)
         return weight + change
 
 
@@ -78,8 +68,7 @@ class BandUpdates(nn.Module):
 
     Args:
         convolution: The layer whose weight this is put on.
-        bands: Names of its channels, in order.
-        rank: Rank of each update.
+        training: Its bands, and the rank of each update.
         bank: Where the modulators live, of all the bands to update; not owned.
 
     Attributes:
@@ -90,19 +79,20 @@ class BandUpdates(nn.Module):
     _channels: Tensor
     _index: Tensor
 
-    def __init__(
-        self, convolution: nn.Conv2d, bands: tuple[str, ...], rank: int, bank: ModulatorBank
-    ) -> None:
+    def __init__(self, convolution: nn.Conv2d, training: BandTraining, bank: ModulatorBank) -> None:
         super().__init__()
         self._bank, self._convolution = (bank,), (convolution,)
-        self.sites = [site for site in map(BandSite, bands) if site in bank.sites]
-        channels = [bands.index(site.band) for site in self.sites]
+        assert training.rank is not None
+        self.sites = [site for site in map(BandSite, training.bands) if site in bank.sites]
+        channels = [training.bands.index(site.band) for site in self.sites]
+        kernels = training.pretrained.transpose(0, 1).flatten(1)
+        self._pretrained_norm = norm_sum(kernels) / len(kernels)
         self.register_buffer("_channels", torch.tensor(channels), persistent=False)
         self.register_buffer("_index", bank.index(self.sites), persistent=False)
         weight = convolution.weight
         embedding, _, *patch = weight.shape
-        self.up = nn.Parameter(weight.new_zeros(len(channels), embedding, rank))
-        self.down = nn.Parameter(weight.new_empty(len(channels), rank, math.prod(patch)))
+        self.up = nn.Parameter(weight.new_zeros(len(channels), embedding, training.rank))
+        self.down = nn.Parameter(weight.new_empty(len(channels), training.rank, math.prod(patch)))
         for part in self.down.data:
             nn.init.kaiming_uniform_(part, a=math.sqrt(5))
 
@@ -118,13 +108,17 @@ class BandUpdates(nn.Module):
         return weight.index_add(1, self._channels, update)
 
     def relative_updates(self) -> dict[BandSite, float]:
-        """Of each band, ||gamma U V|| over the norm of its kernel without it."""
+        """Of each band, ||gamma U V|| over the norm of its kernel without it.
+
+        A band that reads through its update alone is measured against a pretrained band's kernel.
+        """
         updates = self.update()
         kernels = self._convolution[0].weight.transpose(0, 1)[self._channels].flatten(2)
-        return {
-            site: relative_norm(norm_sum(update.flatten()), norm_sum((kernel - update).flatten()))
-            for site, update, kernel in zip(self.sites, updates, kernels, strict=True)
-        }
+        found = {}
+        for site, update, kernel in zip(self.sites, updates, kernels, strict=True):
+            base = norm_sum((kernel - update).flatten()) or self._pretrained_norm
+            found[site] = relative_norm(norm_sum(update.flatten()), base)
+        return found
 
     def take_sites(self, source: "BandUpdates") -> None:
         """Copy the tensors of this module's bands from a module that updates these and others."""
@@ -138,7 +132,7 @@ def plan_bands(training: BandTraining, model: VisionTransformer) -> list[Planned
     planned = []
     if training.mixing is not None:
         part = Part(None, PartPosition.MIXING)
-        planned.append(PlannedSite(part, _MIXING, 0, training.mixing.start.numel()))
+        planned.append(PlannedSite(part, _MIXING, 0, training.mixing.numel()))
     if training.rank is not None:
         embedding, _, *patch = model.patch_embed.proj.weight.shape
         size = training.rank * (embedding + math.prod(patch))
@@ -161,10 +155,12 @@ def attach_bands(
     layer = model.patch_embed.proj
     convolution = layer if isinstance(layer, nn.Conv2d) else layer.base  # scaled and shifted
     if training.mixing is not None:
-        parametrize.register_parametrization(convolution, "weight", TrainedMixing(training.mixing))
+        parametrize.register_parametrization(
+            convolution, "weight", TrainedMixing(training.mixing, training.pretrained)
+        )
     left = bank is not None and any(isinstance(site, BandSite) for site in bank.sites)
     if training.rank is not None and bank is not None and left:
-        updates = BandUpdates(convolution, training.bands, training.rank, bank)
+        updates = BandUpdates(convolution, training, bank)
         parametrize.register_parametrization(convolution, "weight", updates)
 
 

@@ -10,7 +10,7 @@ from rsmeta.meta.engines import build_engine
 from rsmeta.meta.inner_optimiser import build_inner_optimiser
 from rsmeta.meta.problem import BilevelProblem
 from rsmeta.meta.recorder import TrajectoryRecorder
-from rsmeta.peft.band_kernels import BandTraining, Mixing
+from rsmeta.peft.band_kernels import BandTraining
 from rsmeta.peft.methods import adapt
 from rsmeta.recipe import AdaptFormer, InnerLoop, Lora
 
@@ -26,8 +26,8 @@ class Small:
         self.model = VisionTransformer(
             img_size=16, patch_size=8, in_chans=2, embed_dim=12, depth=1, num_heads=2, num_classes=3
         ).requires_grad_(False)
-        mixing = Mixing(torch.full((2, 3), 0.5), torch.randn(12, 3, 8, 8))
-        self.model.modulators = adapt(config, self.model, None, BandTraining(BANDS, 2, mixing))
+        training = BandTraining(BANDS, torch.randn(12, 3, 8, 8), 2, torch.full((2, 3), 0.5))
+        self.model.modulators = adapt(config, self.model, None, training)
         self.model.head.requires_grad_(True)
         self.model.double()
         self.rho = self.model.modulators.rho
