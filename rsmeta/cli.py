@@ -87,6 +87,10 @@ def predict(
         Literal["pixel", "cell"],
         typer.Option(help="Grid of the maps: pixel (the scene's) or cell (one a step)."),
     ] = "pixel",
+    missing_bands: Annotated[
+        Literal["error", "zero"],
+        typer.Option(help="Bands that a scene lacks: an error, or zero (the training mean)."),
+    ] = "error",
     truth: Annotated[
         Path | None, typer.Option(help="Truth raster of the (single) scene, to compare with.")
     ] = None,
@@ -99,7 +103,13 @@ def predict(
         raise SceneError("--truth goes with a single scene; predict the scenes one by one")
     console = Console(stderr=True)
     for prediction in classify(
-        scenes, run, out, stride=stride, resolution=resolution, console=console
+        scenes,
+        run,
+        out,
+        stride=stride,
+        resolution=resolution,
+        missing_bands=missing_bands,
+        console=console,
     ):
         typer.echo(f"map:        {prediction.classes}")
         typer.echo(f"confidence: {prediction.confidence}")

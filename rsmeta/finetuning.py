@@ -25,7 +25,7 @@ from rsmeta.models.contribution import contributions
 from rsmeta.models.frozen_prefix import require_frozen_prefix
 from rsmeta.models.normalisation import require_normalised
 from rsmeta.models.pruned import keep_sites
-from rsmeta.peft.sites import Site, modulated_sites
+from rsmeta.peft.sites import AnySite, modulated_sites
 from rsmeta.recipe import Recipe
 from rsmeta.report.run_report import write_report
 from rsmeta.runs import (
@@ -75,7 +75,7 @@ class Evaluation:
     """
 
     metrics: Metrics
-    contributions: dict[Site, float]
+    contributions: dict[AnySite, float]
     trained_parameters: int
     seconds: float
 

@@ -11,6 +11,7 @@ from rsmeta.errors import SceneError
 from rsmeta.runs import load_run
 from rsmeta.scenes import ScenePrediction, predict_scene
 from rsmeta.scenes.predict import Resolution
+from rsmeta.scenes.reader import MissingBands
 
 
 def predict(
@@ -20,6 +21,7 @@ def predict(
     *,
     stride: int | None = None,
     resolution: Resolution = "pixel",
+    missing_bands: MissingBands = "error",
     console: Console | None = None,
 ) -> Iterator[ScenePrediction]:
     """Classify scenes with the model of a run, one after the other.
@@ -30,6 +32,7 @@ def predict(
         out: Folder for the products, which are named after the scenes.
         stride: Step between tiles in pixels; None for half a tile.
         resolution: `pixel` or `cell`, see `predict_scene`.
+        missing_bands: `error` or `zero`, see `predict_scene`.
         console: Where to draw the progress bar; None for no bar.
 
     Yields:
@@ -56,7 +59,13 @@ def predict(
                 bar.update(task, completed=done, total=total)  # noqa: B023 (used within the loop)
 
             prediction = predict_scene(
-                scene, model, out, stride=stride, resolution=resolution, progress=show
+                scene,
+                model,
+                out,
+                stride=stride,
+                resolution=resolution,
+                missing_bands=missing_bands,
+                progress=show,
             )
         yield prediction
 

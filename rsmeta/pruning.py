@@ -90,7 +90,7 @@ def _facts(
         },
         "accuracy": {"before": before.metrics.summary(), "after": after.metrics.summary()},
         "dropped": [
-            {"block": site.block, "position": site.position.value, "contribution": value}
+            {"block": site.block, "position": str(site.position), "contribution": value}
             for site, value in before.contributions.items()
             if site not in after.contributions
         ],

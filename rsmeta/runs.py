@@ -32,7 +32,7 @@ from rsmeta.longtail.metrics import Metrics
 from rsmeta.models.classifier import ChipClassifier, build_classifier
 from rsmeta.peft.merging import merge
 from rsmeta.peft.plan_table import plan_frame
-from rsmeta.peft.sites import PlannedSite, Site
+from rsmeta.peft.sites import AnySite, Part, PlannedSite, named_site
 from rsmeta.recipe import Compute, Precision, Recipe
 from rsmeta.recipe_reading import read_recipe
 from rsmeta.train.module import EpochRecord
@@ -62,7 +62,7 @@ class ModelCard:
     tile_size: int
     backbone: str
     backbone_sha256: str
-    sites: tuple[Site, ...]
+    sites: tuple[AnySite, ...]
     versions: dict[str, str]
 
     @classmethod
@@ -76,12 +76,13 @@ class ModelCard:
         known = {field.name: values[field.name] for field in fields(cls)}
         statistics = _statistics_from(known["statistics"])
         known |= {name: tuple(known[name]) for name in ("classes", "bands")}
-        known["sites"] = tuple(Site.named(**site) for site in known["sites"])
+        known["sites"] = tuple(named_site(**site) for site in known["sites"])
         return cls(**(known | {"statistics": statistics}))
 
     def to_json(self) -> str:
         """The card as JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        sites = [{"block": site.block, "position": str(site.position)} for site in self.sites]
+        return json.dumps(asdict(self) | {"sites": sites}, ensure_ascii=False)
 
 
 def _statistics_from(values: Mapping[str, Any]) -> BandStatistics:
@@ -224,7 +225,7 @@ def write_modulators(
     folder: Path,
     plan: Sequence[PlannedSite],
     classifier: ChipClassifier,
-    contributions: Mapping[Site, float],
+    contributions: Mapping[AnySite, float],
 ) -> None:
     """Write `modulators.csv`: each site of the plan with its gamma; no rows where none has one.
 
@@ -239,7 +240,7 @@ def write_modulators(
     rows = [
         {
             "block": line.site.block,
-            "position": line.site.position.value,
+            "position": str(line.site.position),
             "method": line.method,
             "rank": line.rank,
             "parameters": line.parameters,
@@ -247,7 +248,7 @@ def write_modulators(
             "contribution": contributions[line.site],
         }
         for line in plan
-        if isinstance(line.site, Site)
+        if not isinstance(line.site, Part)
     ]
     columns = ["block", "position", "method", "rank", "parameters", "gamma", "contribution"]
     _write_table(folder / "modulators.csv", pd.DataFrame(rows, columns=columns))

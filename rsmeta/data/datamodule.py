@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from rsmeta.data.band_dropout import dropped_bands
 from rsmeta.data.chips import ChipSet, LabelledData
 from rsmeta.data.outer_split import OuterSplitter, class_balanced_draw, random_draw
 from rsmeta.data.radiometry import build_radiometry
@@ -76,6 +77,7 @@ class ChipDataset(Dataset[Chip]):
         self._geometry = build_geometry(config.geometry, config.crop_scale)
         self._radiometry = config.radiometry != "none"
         self._seed = seed
+        self._band_dropout = config.band_dropout
 
     def __len__(self) -> int:
         return len(self._chips)
@@ -87,6 +89,10 @@ class ChipDataset(Dataset[Chip]):
         )
         label = int(self._chips.labels[draw.chip])
         valid = np.isfinite(chip)
+        if self._band_dropout > 0:
+            key = (self._seed, draw.epoch, draw.chip, draw.turn)
+            dropped = dropped_bands(len(chip), self._band_dropout, key)
+            valid = valid & ~dropped[:, None, None]
         if not valid.all():
             chip = np.where(valid, chip, self._fill)
         # Chips of a memory-mapped file are not ours to write to.

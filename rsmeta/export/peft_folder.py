@@ -46,6 +46,9 @@ def write_peft(model: TrainedModel, folder: Path) -> None:
     source = model.recipe.backbone
     bands = model.recipe.data.selected_bands
     frozen = build_backbone(source.name, source.file, source.image_size, bands).model
+    # As trained, where bands have updates.
+    kernel = model.classifier.backbone.patch_embed.proj.weight
+    frozen.patch_embed.proj.weight.data = kernel.detach().clone()
     if source.name.startswith("timm:") and source.file is None:
         settings = f"num_classes=0, img_size={source.image_size}, in_chans={len(bands)}"
         vit = f'"{source.name.removeprefix("timm:")}", pretrained=True, {settings}'

@@ -10,22 +10,35 @@ from torch import Tensor
 
 from rsmeta.bands import Band
 from rsmeta.errors import BackboneError
-from rsmeta.models.spectral import adapt_kernel, mixing_matrix
+from rsmeta.models.spectral import SpectralKernel, spectral_kernel
 from rsmeta.models.weights import Weights, empty_model, load_weights
+from rsmeta.recipe import Spectral
 
 _PATCH_KERNEL = "patch_embed.proj.weight"
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen timm ViT without a head and the digest of the weights it was loaded from."""
+    """A frozen timm ViT without a head.
+
+    Attributes:
+        model: The ViT.
+        sha256: Digest of the weights it was loaded from.
+        spectral: Its patch-embedding kernel and what that was made of.
+    """
 
     model: VisionTransformer
     sha256: str
+    spectral: SpectralKernel
 
 
 def build_backbone(
-    name: str, file: Path | None, image_size: int, bands: Sequence[Band]
+    name: str,
+    file: Path | None,
+    image_size: int,
+    bands: Sequence[Band],
+    spectral: Spectral | None = None,
+    seed: int = 0,
 ) -> Backbone:
     """Load a pretrained ViT, frozen, for images of a size and bands.
 
@@ -36,18 +49,24 @@ def build_backbone(
         file: Local weights in timm's layout, instead of a download.
         image_size: Side of the input in pixels.
         bands: Bands of the input, in order.
+        spectral: How the patch embedding comes to read them; None for the default.
+        seed: Of the kernels drawn at random, where it has any.
 
     Raises:
         BackboneError: The weights cannot be had or do not fit the architecture.
     """
     weights = load_weights(name, file)
     model = empty_model(weights, image_size, len(bands))
-    _load(model, weights, bands, name)
+    state = _state(model, weights, name)
+    mode = (spectral or Spectral()).mode
+    kernel = spectral_kernel(state[_PATCH_KERNEL], weights.bands, bands, mode, seed)
+    _load(model, state | {_PATCH_KERNEL: kernel.kernel}, name)
     model.requires_grad_(False)
-    return Backbone(model, weights.sha256)
+    return Backbone(model, weights.sha256, kernel)
 
 
-def _load(model: VisionTransformer, weights: Weights, bands: Sequence[Band], name: str) -> None:
+def _state(model: VisionTransformer, weights: Weights, name: str) -> dict[str, Tensor]:
+    """The weights in the layout of the model, but for the bands."""
     try:
         state = checkpoint_filter_fn(
             {key: value.float() for key, value in weights.state.items()}, model
@@ -62,7 +81,10 @@ def _load(model: VisionTransformer, weights: Weights, bands: Sequence[Band], nam
             f"the weights for '{name}' read {kernel.shape[1]} bands; "
             f"{len(weights.bands)} were expected"
         )
-    state[_PATCH_KERNEL] = adapt_kernel(kernel, mixing_matrix(weights.bands, bands))
+    return dict(state)
+
+
+def _load(model: VisionTransformer, state: dict[str, Tensor], name: str) -> None:
     state = {key: value for key, value in state.items() if not key.startswith("head.")}
     expected = model.state_dict()
     wrong = [k for k in expected if k not in state or state[k].shape != expected[k].shape]

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from rsmeta.bands import Band
 from rsmeta.data.statistics import BandStatistics
 from rsmeta.models.backbones import build_backbone
+from rsmeta.models.band_training import band_training, check_start
 from rsmeta.models.frozen_prefix import features_of, frozen_blocks, tokens_of
 from rsmeta.models.heads import CosineHead
 from rsmeta.peft.methods import adapt, plan
 from rsmeta.peft.modulators import ModulatorBank
 from rsmeta.peft.plan_table import plan_table
-from rsmeta.peft.sites import PlannedSite, Site
+from rsmeta.peft.sites import AnySite, PlannedSite
 from rsmeta.recipe import Recipe
 
 _PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -155,7 +156,7 @@ def build_classifier(
     bands: Sequence[Band],
     classes: int,
     statistics: BandStatistics,
-    kept: Collection[Site] | None = None,
+    kept: Collection[AnySite] | None = None,
 ) -> BuiltModel:
     """Build the untrained classifier of a recipe: frozen backbone, adapters, head.
 
@@ -168,13 +169,18 @@ def build_classifier(
 
     Raises:
         BackboneError: The backbone cannot be loaded.
-        RecipeError: The recipe names sites that the backbone does not have.
+        RecipeError: The recipe names sites that the backbone does not have, or it can learn nothing
+            from the bands.
     """
     config = recipe.backbone
-    backbone = build_backbone(config.name, config.file, config.image_size, bands)
+    backbone = build_backbone(
+        config.name, config.file, config.image_size, bands, config.spectral, recipe.seed
+    )
     backbone_parameters = sum(p.numel() for p in backbone.model.parameters())
-    lines = plan(recipe.peft, backbone.model, kept)
-    bank = adapt(recipe.peft, backbone.model, kept)
+    training = band_training(config.spectral, bands, backbone.spectral)
+    lines = plan(recipe.peft, backbone.model, kept, training)
+    bank = adapt(recipe.peft, backbone.model, kept, training)
+    check_start(recipe, backbone.model)
     head = CosineHead(backbone.model.num_features, classes, recipe.head.scale)
     classifier = ChipClassifier(backbone.model, bank, head, statistics, recipe.compute.precision)
     return BuiltModel(classifier, lines, backbone.sha256, backbone_parameters)

@@ -1,7 +1,8 @@
 """How much each site contributes: the size of its update, relative to what it is added to.
 
 A site of LoRA changes a weight: ||gamma * scale * B A|| / ||W||, Frobenius norms, W being the rows
-of the frozen weight that the site adapts. This needs no data.
+of the frozen weight that the site adapts. This needs no data. A band likewise: ||gamma * U V|| over
+the norm of the band's kernel without it, or of a pretrained band's where that is zero.
 
 A site of Adapter or AdaptFormer adds to tokens: the mean of ||gamma * Up(...)|| over all tokens of
 all chips, divided by the mean of ||x|| over the same tokens, Euclidean norms over the features. For
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from rsmeta.data.datamodule import Batch
 from rsmeta.models.classifier import ChipClassifier
 from rsmeta.peft.norms import norm_sum, relative_norm
-from rsmeta.peft.sites import Site
+from rsmeta.peft.sites import AnySite, Site
 from rsmeta.recipe import BranchPosition
 
 _BRANCH_INPUTS = {BranchPosition.ATTN: "norm1", BranchPosition.MLP: "norm2"}
@@ -32,7 +33,7 @@ _BRANCH_INPUTS = {BranchPosition.ATTN: "norm1", BranchPosition.MLP: "norm2"}
 class WeightUpdates(Protocol):
     """An adapter module whose sites change a frozen weight."""
 
-    def relative_updates(self) -> dict[Site, float]:
+    def relative_updates(self) -> dict[AnySite, float]:
         """Norm of each site's weight update, relative to that of the weight it changes."""
         ...
 
@@ -50,7 +51,7 @@ class TokenUpdate(Protocol):
 
 def contributions(
     classifier: ChipClassifier, batches: Iterable[Batch], from_tokens: bool = False
-) -> dict[Site, float]:
+) -> dict[AnySite, float]:
     """The contribution of each site that is left, see the module; 0 where the update is zero.
 
     The classifier's outputs, weights and mode stay as they were.
@@ -67,7 +68,7 @@ def contributions(
     if classifier.modulators is None:
         return {}
     modules = list(classifier.backbone.modules())
-    found: dict[Site, float] = {}
+    found: dict[AnySite, float] = {}
     with torch.no_grad():
         for module in modules:
             if isinstance(module, WeightUpdates):
@@ -83,7 +84,7 @@ def _relative_token_updates(
     updates: Iterable[TokenUpdate],
     batches: Iterable[Batch],
     from_tokens: bool,
-) -> dict[Site, float]:
+) -> dict[AnySite, float]:
     """Run the batches through the backbone and add up the norms of updates and streams."""
     update_norms: dict[Site, float] = defaultdict(float)
     stream_norms: dict[Site, float] = defaultdict(float)

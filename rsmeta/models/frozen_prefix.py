@@ -36,6 +36,14 @@ def require_frozen_prefix(model: VisionTransformer) -> None:
                 "timm's plain ViTs; set it to false"
             ]
         )
+    if any(parameter.requires_grad for parameter in model.patch_embed.parameters()):
+        raise RecipeError(
+            [
+                "compute.cache_features: the patch embedding is trained, so there is nothing to "
+                "cache; choose blocks that leave it frozen, e.g. peft.blocks=last:4, drop "
+                "backbone.spectral.update_rank and mixing, or set it to false"
+            ]
+        )
     if frozen_blocks(model) == 0:
         raise RecipeError(
             [

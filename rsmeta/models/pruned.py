@@ -6,7 +6,7 @@ from rsmeta.bands import Band
 from rsmeta.data.statistics import BandStatistics
 from rsmeta.models.classifier import BuiltModel, ChipClassifier, build_classifier
 from rsmeta.peft.pruning import transfer
-from rsmeta.peft.sites import Site
+from rsmeta.peft.sites import AnySite
 from rsmeta.recipe import Recipe
 
 
@@ -15,7 +15,7 @@ def keep_sites(
     bands: Sequence[Band],
     statistics: BandStatistics,
     classifier: ChipClassifier,
-    kept: Collection[Site],
+    kept: Collection[AnySite],
 ) -> BuiltModel:
     """Build a classifier that computes what another does without the updates of some sites.
 

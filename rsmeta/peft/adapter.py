@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rsmeta.peft.bottleneck import Bottleneck, bottleneck_parameters
 from rsmeta.peft.modulators import ModulatorBank
-from rsmeta.peft.sites import PlannedSite, Site, block_layer, select_blocks
+from rsmeta.peft.sites import PlannedSite, Site, block_layer, block_sites, select_blocks
 from rsmeta.recipe import Adapter, BranchPosition
 
 _LAST_LAYERS = {BranchPosition.ATTN: "ls1", BranchPosition.MLP: "ls2"}
@@ -59,7 +59,7 @@ def plan_adapter(config: Adapter, model: VisionTransformer) -> list[PlannedSite]
 
 def attach_adapter(config: Adapter, model: VisionTransformer, bank: ModulatorBank) -> None:
     """Put an adapter behind the last layer of each planned branch, in place."""
-    for site in bank.sites:
+    for site in block_sites(bank.sites):
         layer = _LAST_LAYERS[BranchPosition(site.position)]
         bottleneck = Bottleneck(model.embed_dim, config.rank, site, bank)
         block = model.blocks[site.block]

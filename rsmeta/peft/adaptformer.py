@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rsmeta.peft.bottleneck import Bottleneck, bottleneck_parameters
 from rsmeta.peft.modulators import ModulatorBank
-from rsmeta.peft.sites import PlannedSite, Site, block_layer, select_blocks
+from rsmeta.peft.sites import PlannedSite, Site, block_layer, block_sites, select_blocks
 from rsmeta.recipe import AdaptFormer, BranchPosition
 
 _BRANCH = ("norm2", "mlp", "ls2", "drop_path2")
@@ -62,7 +62,7 @@ def attach_adaptformer(config: AdaptFormer, model: VisionTransformer, bank: Modu
     timm's block normalises before the MLP, where the bottleneck could not read the stream itself.
     So the whole branch moves into the place of the MLP, and identities take its layers' places.
     """
-    for site in bank.sites:
+    for site in block_sites(bank.sites):
         block = model.blocks[site.block]
         bottleneck = Bottleneck(model.embed_dim, config.rank, site, bank)
         block.mlp = ParallelMlp(block, bottleneck)

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from rsmeta.errors import RecipeError
-from rsmeta.peft.sites import Site
+from rsmeta.peft.sites import AnySite, named_site
 from rsmeta.recipe import AdditiveMethod
 
 
-def start_values(config: AdditiveMethod, sites: Sequence[Site]) -> list[float]:
+def start_values(config: AdditiveMethod, sites: Sequence[AnySite]) -> list[float]:
     """The gamma of each site at the start.
 
     Args:
@@ -40,11 +40,13 @@ def start_values(config: AdditiveMethod, sites: Sequence[Site]) -> list[float]:
     return [float(value) for value in values]
 
 
-def _read(file: Path) -> dict[Site, float]:
+def _read(file: Path) -> dict[AnySite, float]:
     try:
         table = pd.read_csv(file)
         rows = zip(table["block"], table["position"], table["gamma"], strict=True)
-        values = {Site.named(int(b), str(p)): float(gamma) for b, p, gamma in rows}
+        values = {
+            named_site(None if pd.isna(b) else int(b), str(p)): float(gamma) for b, p, gamma in rows
+        }
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise RecipeError(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from rsmeta.peft.band_kernels import fold_bands
 from rsmeta.peft.lora import LoRALinear
 from rsmeta.peft.ssf import ScaledShifted
 
@@ -15,6 +16,7 @@ def merge(model: VisionTransformer) -> None:
     LoRA: W x + b + gamma * scale * B A x becomes (W + gamma * scale * B A) x + b.
     SSF: scale * (W x + b) + shift becomes (scale * W) x + (scale * b + shift), for linear layers,
     convolutions and LayerNorms; one without a bias, or a LayerNorm without a weight, gets it.
+    Bands: what trains of the patch embedding goes into its kernel, see `band_kernels`.
 
     The outputs stay the same but for rounding, and the layers get back the class, the names and
     the shapes of timm. Adapters with a nonlinearity, prompts, and SSF after a normalisation that
@@ -23,6 +25,7 @@ def merge(model: VisionTransformer) -> None:
     Args:
         model: An adapted ViT whose frozen weights are in full precision.
     """
+    fold_bands(model)
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, LoRALinear):

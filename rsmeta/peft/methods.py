@@ -1,6 +1,6 @@
 """The registry of methods: how each plans what it trains and enters a frozen backbone."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +9,14 @@ from timm.models.vision_transformer import VisionTransformer
 from rsmeta import recipe
 from rsmeta.peft.adapter import attach_adapter, plan_adapter
 from rsmeta.peft.adaptformer import attach_adaptformer, plan_adaptformer
+from rsmeta.peft.band_kernels import BandTraining, attach_bands, plan_bands
 from rsmeta.peft.bitfit import attach_bitfit, plan_bitfit
 from rsmeta.peft.full import attach_full, attach_scratch, plan_full, plan_scratch
 from rsmeta.peft.gamma_table import start_values
 from rsmeta.peft.layer_norm import attach_layer_norm, plan_layer_norm
 from rsmeta.peft.lora import attach_lora, plan_lora
 from rsmeta.peft.modulators import ModulatorBank
-from rsmeta.peft.sites import PlannedSite, Site, modulated_sites
+from rsmeta.peft.sites import AnySite, Part, PlannedSite, modulated_sites
 from rsmeta.peft.ssf import attach_ssf, plan_ssf
 from rsmeta.peft.visual_prompts import (
     attach_vpt_deep,
@@ -71,7 +72,10 @@ METHODS: dict[type[Section], Additive | Direct] = {
 
 
 def plan(
-    config: Peft, model: VisionTransformer, kept: Collection[Site] | None = None
+    config: Peft,
+    model: VisionTransformer,
+    kept: Collection[AnySite] | None = None,
+    bands: BandTraining | None = None,
 ) -> list[PlannedSite]:
     """The resolved plan of a recipe for a frozen backbone, before `adapt`.
 
@@ -79,6 +83,7 @@ def plan(
         config: The recipe's section.
         model: The backbone.
         kept: The sites that pruning left; None for all.
+        bands: What of the patch embedding trains beside the method; None for nothing.
 
     Returns:
         One line for each site or trained part; the parameters of all lines are those that train.
@@ -86,12 +91,18 @@ def plan(
     Raises:
         RecipeError: The recipe does not fit the backbone.
     """
-    lines = METHODS[type(config)].plan(config, model)
-    return lines if kept is None else [line for line in lines if line.site in kept]
+    lines = [] if bands is None else plan_bands(bands, model)
+    lines += METHODS[type(config)].plan(config, model)
+    if kept is None:
+        return lines
+    return [line for line in lines if isinstance(line.site, Part) or line.site in kept]
 
 
 def adapt(
-    config: Peft, model: VisionTransformer, kept: Collection[Site] | None = None
+    config: Peft,
+    model: VisionTransformer,
+    kept: Collection[AnySite] | None = None,
+    bands: BandTraining | None = None,
 ) -> ModulatorBank | None:
     """Attach what the recipe trains to a frozen backbone, in place.
 
@@ -99,22 +110,30 @@ def adapt(
         config: The recipe's section.
         model: The backbone.
         kept: The sites of a trained model, whose modulators will be loaded; None before training.
+        bands: What of the patch embedding trains beside the method; None for nothing.
 
     Returns:
-        The bank of modulators, or None for a method without.
+        The bank of modulators, or None where nothing has one.
 
     Raises:
         RecipeError: The recipe does not fit the backbone.
     """
     method = METHODS[type(config)]
+    bank = _modulators(config, modulated_sites(plan(config, model, kept, bands)), kept is not None)
     if isinstance(method, Direct):
         method.attach(config, model)
-        return None
-    assert isinstance(config, AdditiveMethod)
-    sites = modulated_sites(plan(config, model, kept))
+    else:
+        assert bank is not None
+        method.attach(config, model, bank)
+    if bands is not None:
+        attach_bands(bands, model, bank)
+    return bank
+
+
+def _modulators(config: Peft, sites: Sequence[AnySite], trained: bool) -> ModulatorBank | None:
+    if not isinstance(config, AdditiveMethod):
+        return ModulatorBank(sites, [1.0] * len(sites), learned=False) if sites else None
     learned = config.modulators == "learned"
     # A trained model brings its modulators along; the table they started from may be gone.
-    start = start_values(config, sites) if kept is None else [config.gamma] * len(sites)
-    bank = ModulatorBank(sites, start, learned, config.sharing)
-    method.attach(config, model, bank)
-    return bank
+    start = [config.gamma] * len(sites) if trained else start_values(config, sites)
+    return ModulatorBank(sites, start, learned, config.sharing)

@@ -7,16 +7,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rsmeta.peft.sites import Site
+from rsmeta.peft.sites import AnySite, BandSite
 from rsmeta.recipe import Sharing
 
-_SHARED: dict[Sharing, Callable[[Site], Hashable]] = {
+_SHARED: dict[Sharing, Callable[[AnySite], Hashable]] = {
     "none": lambda site: site,
     "block": lambda site: site.block,
-    "position": lambda site: site.position,
+    "position": lambda site: site if isinstance(site, BandSite) else site.position,
     "all": lambda site: None,
 }
-"""What sites have in common that share a modulator."""
+"""What sites have in common that share a modulator; the bands count as a block of their own."""
 
 
 class ModulatorBank(nn.Module):
@@ -40,7 +40,7 @@ class ModulatorBank(nn.Module):
 
     def __init__(
         self,
-        sites: Sequence[Site],
+        sites: Sequence[AnySite],
         start: Sequence[float],
         learned: bool,
         sharing: Sharing = "none",
@@ -61,7 +61,7 @@ class ModulatorBank(nn.Module):
         )
         self._all_kept = True
 
-    def index(self, sites: Sequence[Site]) -> Tensor:
+    def index(self, sites: Sequence[AnySite]) -> Tensor:
         """Entries of some sites, int64."""
         return torch.tensor([self._index[site] for site in sites], dtype=torch.int64)
 
@@ -73,12 +73,12 @@ class ModulatorBank(nn.Module):
         return gamma if self._all_kept else gamma * self.kept
 
     @property
-    def left(self) -> tuple[Site, ...]:
+    def left(self) -> tuple[AnySite, ...]:
         """The sites that have not been dropped, in order."""
         kept = self.kept.tolist()
         return tuple(site for site, stays in zip(self.sites, kept, strict=True) if stays)
 
-    def keep_only(self, sites: Collection[Site]) -> None:
+    def keep_only(self, sites: Collection[AnySite]) -> None:
         """Drop all other sites: their gamma is 0 from now on, and no gradient reaches them."""
         stays = torch.tensor([site in sites for site in self.sites], device=self.kept.device)
         self.kept &= stays
@@ -89,12 +89,12 @@ class ModulatorBank(nn.Module):
         places = [source._shared.index(shared) for shared in self._shared]
         self.rho.copy_(source.rho[places])
 
-    def _entries(self, sites: Sequence[Site]) -> Tensor:
+    def _entries(self, sites: Sequence[AnySite]) -> Tensor:
         """Where the modulator of each site is in rho, int64."""
         places = {shared: place for place, shared in enumerate(self._shared)}
         return torch.tensor([places[_SHARED[self._sharing](s)] for s in sites], dtype=torch.int64)
 
-    def values(self) -> dict[Site, float]:
+    def values(self) -> dict[AnySite, float]:
         """The modulator of each site as a number."""
         return dict(zip(self.sites, self.gamma().detach().cpu().tolist(), strict=True))
 

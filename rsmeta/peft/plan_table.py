@@ -16,7 +16,7 @@ def plan_frame(plan: Sequence[PlannedSite]) -> pd.DataFrame:
         Columns block (missing outside of the blocks), position, method, rank, parameters.
     """
     rows = [
-        (line.site.block, line.site.position.value, line.method, line.rank, line.parameters)
+        (line.site.block, str(line.site.position), line.method, line.rank, line.parameters)
         for line in plan
     ]
     frame = pd.DataFrame(rows, columns=["block", "position", "method", "rank", "parameters"])

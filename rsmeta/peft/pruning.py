@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from rsmeta.errors import PruningError
-from rsmeta.peft.sites import Site
+from rsmeta.peft.sites import AnySite
 
 # --- which sites to keep --------------------------------------------------------------------------
 
@@ -55,7 +55,9 @@ class Threshold:
 Criterion = KeepShare | Threshold
 
 
-def sites_to_keep(contributions: Mapping[Site, float], criterion: Criterion) -> tuple[Site, ...]:
+def sites_to_keep(
+    contributions: Mapping[AnySite, float], criterion: Criterion
+) -> tuple[AnySite, ...]:
     """The sites that a criterion keeps, in the order of the mapping.
 
     A contribution that is not a number (of a run that diverged) counts as the smallest.
@@ -76,13 +78,13 @@ def sites_to_keep(contributions: Mapping[Site, float], criterion: Criterion) -> 
     return kept
 
 
-def largest(contributions: Mapping[Site, float], count: int) -> tuple[Site, ...]:
+def largest(contributions: Mapping[AnySite, float], count: int) -> tuple[AnySite, ...]:
     """The `count` sites of the largest contributions, in the order of the mapping.
 
     Of sites with equal contributions, the earlier ones are kept.
     """
 
-    def rank(site: Site) -> float:
+    def rank(site: AnySite) -> float:
         value = contributions[site]
         return math.inf if math.isnan(value) else -value
 

@@ -32,9 +32,43 @@ class Site:
         return cls(block, Position(position) if lora else BranchPosition(position))
 
 
-class PartPosition(StrEnum):
-    """What a method without modulators trains: tensors before, in or after the blocks."""
+@dataclass(frozen=True, order=True)
+class BandSite:
+    """The kernel of a band in the patch embedding, with a modulator; outside of the blocks."""
 
+    band: str
+
+    def __str__(self) -> str:
+        return f"band {self.band}"
+
+    @property
+    def block(self) -> None:
+        """None."""
+        return None
+
+    @property
+    def position(self) -> str:
+        """Name of the band."""
+        return self.band
+
+
+AnySite = Site | BandSite
+"""What has a modulator."""
+
+
+def named_site(block: int | None, position: str) -> AnySite:
+    """The site of a row of a table: of a block and the name of a position, or of a band.
+
+    Raises:
+        ValueError: A block has no such position.
+    """
+    return BandSite(position) if block is None else Site.named(block, position)
+
+
+class PartPosition(StrEnum):
+    """What is trained without a modulator: tensors before, in or after the blocks."""
+
+    MIXING = "mixing"
     EMBEDDING = "embedding"
     BLOCK = "block"
     PROMPTS = "prompts"
@@ -68,15 +102,20 @@ class PlannedSite:
         parameters: Trainable parameters, without the modulator.
     """
 
-    site: Site | Part
+    site: AnySite | Part
     method: str
     rank: int
     parameters: int
 
 
-def modulated_sites(plan: Sequence[PlannedSite]) -> list[Site]:
+def modulated_sites(plan: Sequence[PlannedSite]) -> list[AnySite]:
     """The sites of a plan that have a modulator, in order."""
-    return [line.site for line in plan if isinstance(line.site, Site)]
+    return [line.site for line in plan if not isinstance(line.site, Part)]
+
+
+def block_sites(sites: Sequence[AnySite]) -> list[Site]:
+    """Those of some sites that sit in a block, in order."""
+    return [site for site in sites if isinstance(site, Site)]
 
 
 def select_blocks(selection: BlockSelection, depth: int) -> list[int]:

@@ -56,6 +56,7 @@ from rsmeta.recipe.section import (
     Section,
 )
 from rsmeta.recipe.sources import Data
+from rsmeta.recipe.spectral import Spectral, SpectralMode
 from rsmeta.recipe.torchgeo import TorchGeoData
 from rsmeta.recipe.training import (
     AdamW,
@@ -131,6 +132,8 @@ __all__ = [
     "Sgd",
     "Sharing",
     "SimulatorData",
+    "Spectral",
+    "SpectralMode",
     "TableData",
     "ToDecibel",
     "TorchGeoData",
@@ -157,6 +160,15 @@ class Recipe(Section):
     compute: Compute = Compute()
 
     @model_validator(mode="after")
+    def _pretrained_kernel_stays(self) -> "Recipe":
+        if isinstance(self.peft, Scratch) and self.backbone.spectral != Spectral():
+            raise ValueError(
+                "peft.method scratch draws the patch embedding anew, so that backbone.spectral "
+                "has no effect; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _same_chip_in_every_epoch(self) -> "Recipe":
         changes = [f"augmentation.{name}" for name in self.augmentation.changes]
         if self.compute.cache_features and changes:
@@ -172,6 +184,15 @@ class Recipe(Section):
             raise ValueError(
                 f"outer.final_epochs {self.outer.final_epochs} leaves none of inner.epochs "
                 f"{self.inner.epochs} to learn the modulators in; make it smaller"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _bands_to_drop(self) -> "Recipe":
+        if self.augmentation.band_dropout > 0 and len(self.data.selected_bands) == 1:
+            raise ValueError(
+                "augmentation.band_dropout: the chips have one band, and never all are dropped; "
+                "set it to 0"
             )
         return self
 

@@ -69,6 +69,13 @@ class Augmentation(Section):
         "the look direction of a SAR chip: shadow and layover then point where the sensor, which "
         "looks to one side of its track, never puts them.",
     )
+    band_dropout: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Probability with which each whole band of a training chip becomes the "
+        "training mean, but never all: makes bands that are missing at prediction safe.",
+    )
     crop_scale: tuple[float, float] | None = Field(
         default=None,
         description="Least and largest share of a chip's area that a random crop keeps, e.g. "
@@ -125,6 +132,7 @@ class Augmentation(Section):
             "geometry": self.geometry != "none",
             "crop_scale": self.crop_scale is not None,
             "radiometry": self.radiometry != "none",
+            "band_dropout": self.band_dropout > 0,
         }
         return [name for name, is_made in made.items() if is_made]
 

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from rsmeta.recipe.losses import LogitAdjusted, Loss
 from rsmeta.recipe.section import Section
+from rsmeta.recipe.spectral import Spectral
 
 
 class BackboneConfig(Section):
@@ -23,6 +24,7 @@ class BackboneConfig(Section):
     image_size: int = Field(
         default=64, gt=0, description="Chips are resized to this side in pixels."
     )
+    spectral: Spectral = Spectral()
 
 
 HeadInitialisation = Literal["class_mean", "linear_probe", "random"]

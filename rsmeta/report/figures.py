@@ -86,6 +86,30 @@ def modulator_map(table: pd.DataFrame, ax: Axes) -> None:
     ax.set_yticks(np.arange(len(positions)) + 0.5, labels=[plain(name) for name in positions])
 
 
+def band_modulators(table: pd.DataFrame, ax: Axes) -> None:
+    """Draw the gammas of bands as bars, in the order of the bands.
+
+    Args:
+        table: Columns `position` (name of the band) and `gamma`; at least one row.
+        ax: Where to draw.
+    """
+    gamma = table["gamma"].to_numpy(dtype=float)
+    places = np.arange(len(table))
+    ax.barh(places, np.nan_to_num(gamma), 0.72, color=GROUP_COLOURS[Group.HEAD], zorder=2)
+    for place, value in zip(places, gamma, strict=True):
+        ax.annotate(
+            "–" if np.isnan(value) else f"{value:.2f}", (np.nan_to_num(value), place), (3, 0),
+            textcoords="offset points", va="center", fontsize=SMALL, color=INK,
+        )  # fmt: skip
+    ax.axvline(1, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=3)
+    label_axes(ax, "Strength γ of each band's update", "γ", "")
+    open_style(ax)
+    ax.grid(visible=False, axis="y")
+    ax.set_xlim(0, 1.12 * max(1.0, float(np.nan_to_num(gamma).max(initial=0))))
+    ax.set_yticks(places, labels=[plain(str(name)) for name in table["position"]])
+    ax.invert_yaxis()
+
+
 def confusion_matrix(table: pd.DataFrame, ax: Axes) -> None:
     """Draw a confusion matrix, each row in percent of its true class.
 

@@ -125,8 +125,9 @@ def _read_confusion(path: Path) -> pd.DataFrame:
 
 
 def _read_modulators(path: Path) -> pd.DataFrame:
-    whole = {"block": False, "rank": False, "parameters": False}
-    table = _read_table(path, ("position", "method"), whole | {"gamma": True})
+    whole = {"rank": False, "parameters": False}
+    # A band has no block.
+    table = _read_table(path, ("position", "method"), whole | {"block": True, "gamma": True})
     if (table["block"] < 0).any():
         raise _damaged(path, f"block {table['block'].min():.0f} is negative")
     if "contribution" not in table.columns:  # in runs of older versions

@@ -19,7 +19,8 @@ def write_report(run: Path) -> Path:
 
     The page needs no other file and no network: figures and styles are inside, scripts are not.
     The figures are also written to the folder `figures` as PNG files: `modulators` (only where
-    the method has any), `class_distribution`, `class_accuracy`, `confusion`, `learning_curves`.
+    the method has any), `bands` (only where bands have updates), `class_distribution`,
+    `class_accuracy`, `confusion`, `learning_curves`.
 
     Args:
         run: Run folder.
@@ -52,7 +53,10 @@ def write_report(run: Path) -> Path:
 
 def _plots(run: RunFiles) -> list[Plot]:
     """The figures of a run, in the order of the report."""
-    plots = [] if run.modulators.empty else [_modulator_plot(run.modulators)]
+    in_blocks = run.modulators["block"].notna()
+    adapters, bands = run.modulators[in_blocks], run.modulators[~in_blocks]
+    plots = [] if adapters.empty else [_modulator_plot(adapters)]
+    plots += [] if bands.empty else [_band_plot(bands)]
     many = len(run.classes)
     bars = (float(np.clip(2.6 + 0.3 * many, 7.0, 11.0)), 4.2)
     side = 3.2 + (0.42 if many <= 15 else 0.17) * min(many, 60)
@@ -90,6 +94,17 @@ def _modulator_plot(table: pd.DataFrame) -> Plot:
         figures.modulator_map,
         table,
         (float(np.clip(2.4 + cell * blocks, 6.0, 16.0)), 1.7 + 0.42 * positions),
+    )
+
+
+def _band_plot(table: pd.DataFrame) -> Plot:
+    return Plot(
+        "bands",
+        "How strongly the update of each band's kernel acts: at 1 as without a modulator, at 0 "
+        "not at all.",
+        figures.band_modulators,
+        table,
+        (7.0, 1.4 + 0.3 * len(table)),
     )
 
 

@@ -100,7 +100,7 @@ class ScenePipeline:
     """
 
     scene: DatasetReader
-    indexes: Sequence[int]
+    indexes: Sequence[int | None]
     grid: TileGrid
     classifier: TileClassifier
     batch_size: int

@@ -1,6 +1,8 @@
 """Scene in, class map out: streams a GeoTIFF through a classifier tile row by tile row."""
 
+import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -27,7 +29,9 @@ from rsmeta.scenes.products import (
     to_cog,
     write_category_names,
 )
-from rsmeta.scenes.reader import match_bands
+from rsmeta.scenes.reader import MissingBands, match_bands
+
+_LOGGER = logging.getLogger(__name__)
 
 Resolution = Literal["pixel", "cell"]
 
@@ -63,6 +67,7 @@ def predict_scene(
     *,
     stride: int | None = None,
     resolution: Resolution = "pixel",
+    missing_bands: MissingBands = "error",
     batch_size: int = 64,
     progress: Progress | None = None,
 ) -> ScenePrediction:
@@ -78,6 +83,8 @@ def predict_scene(
         stride: Step between tiles in pixels, 1..tile; None for half a tile.
         resolution: `pixel` for the grid of the scene, `cell` for one value a cell, i.e. a
             square of gcd(tile, stride) pixels.
+        missing_bands: `zero` to take the training mean, which normalisation makes zero, for bands
+            that the scene lacks; a warning names them. `error` to refuse such a scene.
         batch_size: Tiles given to the classifier at once, at most.
         progress: Called with the number of tiles done and the number of tiles.
 
@@ -91,7 +98,8 @@ def predict_scene(
     classes, confidence = f"{stem}_classes.tif", f"{stem}_confidence.tif"
     polygons = f"{stem}_polygons.gpkg"
     with open_raster(path) as scene, rasterio.Env(GDAL_CACHEMAX=_cache_bytes(scene)):
-        indexes = match_bands(scene, classifier.bands)
+        indexes = match_bands(scene, classifier.bands, missing_bands)
+        _tell_missing(scene.name, classifier.bands, indexes)
         grid = TileGrid.over(scene.height, scene.width, classifier.tile_size, stride)
         _check_cells(grid)
         with staging(folder) as stage:
@@ -110,6 +118,17 @@ def predict_scene(
         tiles=pipeline.classified,
         seconds=time.perf_counter() - started,
     )
+
+
+def _tell_missing(name: str, bands: Sequence[str], indexes: Sequence[int | None]) -> None:
+    missing = [band for band, index in zip(bands, indexes, strict=True) if index is None]
+    if missing:
+        _LOGGER.warning(
+            "scene '%s' lacks %s, taken as the training mean; only a model trained with "
+            "augmentation.band_dropout is used to that",
+            name,
+            ", ".join(missing),
+        )
 
 
 def _check(classifier: TileClassifier, resolution: str, batch_size: int) -> None:
