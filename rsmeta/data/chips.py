@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from rsmeta.bands import Band
 from rsmeta.errors import DataError
-from rsmeta.rasters import open_raster, read_masked
+from rsmeta.pixel_size import pixel_size
+from rsmeta.rasters import open_raster, read_masked, refuse_palette
 
 
 class ChipSet(ABC):
@@ -38,12 +39,22 @@ class ChipSet(ABC):
     def describe(self, index: int) -> str:
         """What to call the chip in messages: its path, where it has one."""
 
+    def pixel_size(self, index: int) -> float | None:
+        """Side of the chip's pixels on the ground in metres; None where it is not known."""
+        return None
+
 
 class ChipArray(ChipSet):
-    """Chips in memory, (chips, bands, height, width)."""
+    """Chips in memory, (chips, bands, height, width), with pixels of one size in metres."""
 
-    def __init__(self, images: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        images: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        pixel_size: float | None = None,
+    ) -> None:
         self._images = images
+        self._pixel_size = pixel_size
         self.labels = labels
 
     def read(self, index: int) -> NDArray[np.float32]:
@@ -54,6 +65,10 @@ class ChipArray(ChipSet):
     def describe(self, index: int) -> str:
         """The chip's number."""
         return f"chip {index}"
+
+    def pixel_size(self, index: int) -> float | None:
+        """The same for all chips; see `ChipSet.pixel_size`."""
+        return self._pixel_size
 
 
 class ChipFiles(ChipSet):
@@ -78,6 +93,7 @@ class ChipFiles(ChipSet):
         """The chip; see `ChipSet.read`."""
         path = self.paths[index]
         with open_raster(path, DataError) as dataset:
+            refuse_palette(dataset, DataError)
             values, _ = read_masked(dataset)
         if values.shape[0] != self._bands:
             raise DataError(
@@ -97,6 +113,12 @@ class ChipFiles(ChipSet):
     def describe(self, index: int) -> str:
         """The chip's path."""
         return str(self.paths[index])
+
+    def pixel_size(self, index: int) -> float | None:
+        """Geometric mean of a pixel's sides, by the file; see `ChipSet.pixel_size`."""
+        with open_raster(self.paths[index], DataError) as dataset:
+            size = pixel_size(dataset)
+        return None if size is None else (size.x * size.y) ** 0.5
 
 
 class CachedChips(ChipSet):
@@ -129,6 +151,10 @@ class CachedChips(ChipSet):
         """The chip's name in the other set."""
         return self._chips.describe(index)
 
+    def pixel_size(self, index: int) -> float | None:
+        """The chip's pixel size in the other set."""
+        return self._chips.pixel_size(index)
+
 
 @dataclass(frozen=True)
 class LabelledData:
@@ -156,6 +182,13 @@ class LabelledData:
         """Most frequent shorter side of the training chips, in pixels: the tile of a scene."""
         sides = Counter(min(self.train.read(i).shape[1:]) for i in range(len(self.train)))
         return int(sides.most_common(1)[0][0])
+
+    @property
+    def pixel_size(self) -> float | None:
+        """Median side of the training chips' pixels in metres; None where no chip has one."""
+        sizes = [self.train.pixel_size(index) for index in range(len(self.train))]
+        known = [size for size in sizes if size is not None]
+        return float(np.median(known)) if known else None
 
 
 def encode_labels(

@@ -30,6 +30,10 @@ class ChipSubset(ChipSet):
         """The chip's name in the other set."""
         return self._chips.describe(int(self._indexes[index]))
 
+    def pixel_size(self, index: int) -> float | None:
+        """The chip's pixel size in the other set."""
+        return self._chips.pixel_size(int(self._indexes[index]))
+
 
 def draw_long_tail(
     labels: NDArray[np.int64], imbalance: float, largest: int | None, seed: int

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from rsmeta.band_names import colour, contradicts, find_bands
 from rsmeta.errors import SceneError
-from rsmeta.rasters import data_indexes, read_masked
 from rsmeta.scenes.grid import TileGrid
+from rsmeta.scenes.opening import OpenScene
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,13 @@ class Tile:
     valid_fraction: float
 
 
-def match_bands(scene: DatasetReader, expected: Sequence[str]) -> tuple[int, ...]:
+def match_bands(scene: OpenScene, expected: Sequence[str]) -> tuple[int, ...]:
     """Find the bands of a scene that a classifier expects.
 
-    By name, where every data band has a description and all expected names are among them
-    (upper or lower case, in any order, other bands allowed); else in file order, where the
-    number of bands agrees and no description says otherwise.
+    By name, where all expected names are among the scene's (upper or lower case, with or without
+    padding zeros, in any order, other bands allowed); by colour (`red` is `R`), where names or
+    the colour interpretation tell it; else in file order, where the number of bands agrees and
+    no name is that of another band.
 
     Args:
         scene: The open scene.
@@ -43,31 +44,45 @@ def match_bands(scene: DatasetReader, expected: Sequence[str]) -> tuple[int, ...
         Band indexes, from 1, in the classifier's order.
 
     Raises:
-        SceneError: Neither rule fits.
+        SceneError: No rule fits.
     """
-    indexes = data_indexes(scene)
-    described = [(scene.descriptions[i - 1] or "").strip() for i in indexes]
-    names = [name.casefold() for name in described]
-    wanted = [name.casefold() for name in expected]
-    if all(names) and all(names.count(name) == 1 for name in wanted):
-        return tuple(indexes[names.index(name)] for name in wanted)
-    # A description that names another of the expected bands proves file order wrong.
-    displaced = any(
-        name in wanted and name != want for name, want in zip(names, wanted, strict=False)
-    )
-    if len(indexes) == len(expected) and not displaced:
-        return indexes
-    alpha = f", and {scene.count - len(indexes)} alpha" if len(indexes) < scene.count else ""
+    names = [layer.name for layer in scene.layers]
+    found = find_bands(names, expected)
+    if found is None and not any(names):
+        found = _by_colour(scene, expected)
+    if found is not None:
+        return tuple(position + 1 for position in found)
+    if len(names) == len(expected) and not contradicts(names, expected):
+        return tuple(range(1, len(names) + 1))
+    alpha = f", and {scene.alphas} alpha" if scene.alphas else ""
     raise SceneError(
-        f"scene '{scene.name}' has {len(indexes)} data band(s) "
-        f"[{', '.join(name or 'no name' for name in described)}]{alpha}; the model expects "
+        f"scene '{scene.name}' has {len(names)} data band(s) "
+        f"[{', '.join(name or 'no name' for name in names)}]{alpha}; the model expects "
         f"{len(expected)} [{', '.join(expected)}]: give a scene with these bands, in this order "
-        "or named by their descriptions"
+        "or named by their descriptions or by --bands"
     )
+
+
+def _by_colour(scene: OpenScene, expected: Sequence[str]) -> tuple[int, ...] | None:
+    """Positions of the expected bands by colour interpretation; None where it does not tell.
+
+    Raises:
+        SceneError: The bands are red, green and blue, and expected in another order. GDAL writes
+            that on any three bands of 8 bits, so it may as well be untrue.
+    """
+    colours = [layer.colour or "" for layer in scene.layers]
+    found = find_bands(colours, expected) if all(map(colour, expected)) else None
+    if found is not None and colours == ["red", "green", "blue"] and found != (0, 1, 2):
+        raise SceneError(
+            f"scene '{scene.name}' has bands coloured red, green and blue; the model expects "
+            f"{len(expected)} [{', '.join(expected)}], and these colours may be GDAL's default: "
+            "name the scene's bands in file order with --bands"
+        )
+    return found
 
 
 def read_tiles(
-    scene: DatasetReader,
+    scene: OpenScene,
     indexes: Sequence[int],
     grid: TileGrid,
     row: int,
@@ -91,7 +106,7 @@ def read_tiles(
     rows_from, columns_from = grid.source_rows(row), grid.source_columns(columns)
     y, x = int(rows_from.min()), int(columns_from.min())
     window = Window(x, y, int(columns_from.max()) + 1 - x, int(rows_from.max()) + 1 - y)
-    values, valid = read_masked(scene, window, indexes)
+    values, valid = scene.read(window, indexes)
     values[:, ~valid] = fill[:, None]
     # Mirrored pixels may reach back before the tile: what is the tile's own starts at row, column.
     own = valid[row * grid.stride - y :, columns.start * grid.stride - x :][: grid.tile]
