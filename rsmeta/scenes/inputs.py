@@ -169,7 +169,7 @@ def _rasters_in(folder: Path) -> list[str]:
 
 
 def _globbed(pattern: str) -> list[str]:
-    files = sorted(Path(name) for name in glob(pattern, recursive=True))
+    files = sorted(Path(name) for name in glob(pattern, recursive=True))  # noqa: PTH207 (absolute or not)
     rasters = [
         str(file) for file in files if file.suffix.casefold() not in _SIDECARS and file.is_file()
     ]
@@ -187,7 +187,7 @@ def _patterns(text: str) -> list[str]:
     literal = ["".join(wild.get(p, re.escape(p)) for p in piece) for piece in pieces]
     # The parts around the band are what tells one scene from another.
     expression = re.compile("[A-Za-z0-9]+".join(f"({part})" for part in literal))
-    matches = map(expression.fullmatch, glob(text.replace(PLACEHOLDER, "*")))
+    matches = map(expression.fullmatch, glob(text.replace(PLACEHOLDER, "*")))  # noqa: PTH207
     scenes = {PLACEHOLDER.join(match.groups()) for match in matches if match is not None}
     if not scenes:
         raise SceneError(

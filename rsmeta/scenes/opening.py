@@ -35,12 +35,28 @@ class ReadOptions:
 
     Attributes:
         complex_part: What complex values are read as; None refuses them.
-        target_size: Pixel size in metres to resample scenes to whose own is more than 10 % off;
-            None reads them as they are.
+        pixel_size: Side in metres of the pixels that the model was trained on; None where that
+            is not known.
+        match_resolution: Whether scenes whose pixels are more than 10 % off are resampled.
     """
 
     complex_part: ComplexPart | None = None
-    target_size: float | None = None
+    pixel_size: float | None = None
+    match_resolution: bool = False
+
+    def __post_init__(self) -> None:
+        if self.match_resolution and self.pixel_size is None:
+            raise SceneError(
+                "the run does not know the pixel size of its training chips, so that "
+                "--match-resolution has nothing to match; resample the scene before, or train on "
+                "georeferenced chips"
+            )
+
+    def unfit(self, size: PixelSize | None) -> bool:
+        """Whether pixels are known to be more than 10 % off those of the model."""
+        if size is None or self.pixel_size is None:
+            return False
+        return any(abs(side / self.pixel_size - 1) > _TOLERANCE for side in size)
 
 
 @dataclass(frozen=True)
@@ -191,21 +207,15 @@ def open_scene(
 def _target_grid(
     source: SceneSource, own: Grid, size: PixelSize | None, options: ReadOptions
 ) -> Grid:
-    if options.target_size is None:
+    target = options.pixel_size if options.match_resolution else None
+    if target is None:
         return own
     if size is None:
         raise SceneError(
             f"scene '{source.path}' does not tell its pixel size, so that --match-resolution "
             "cannot resample it; leave that out or georeference the scene"
         )
-    if not differs(size, options.target_size):
-        return own
-    return own.resampled(options.target_size / size.x, options.target_size / size.y)
-
-
-def differs(size: PixelSize, target: float) -> bool:
-    """Whether a pixel's side is more than 10 % off a target size in metres."""
-    return any(abs(side / target - 1) > _TOLERANCE for side in size)
+    return own.resampled(target / size.x, target / size.y) if options.unfit(size) else own
 
 
 def _check_values(

@@ -29,6 +29,8 @@ from rsmeta.scenes.products import (
 from rsmeta.scenes.reader import match_bands
 from rsmeta.scenes.source import RasterSource, SceneSource
 
+_LOGGER = logging.getLogger(__name__)
+
 Resolution = Literal["pixel", "cell"]
 
 _CACHE_BYTES = (64_000_000, 256_000_000)
@@ -89,6 +91,7 @@ def predict_scene(
     """
     started = time.perf_counter()
     _check(classifier, resolution, batch_size)
+    options = options or ReadOptions()
     source = scene if isinstance(scene, SceneSource) else RasterSource(str(scene))
     folder, stem = Path(out_dir), source.name
     classes, confidence = f"{stem}_classes.tif", f"{stem}_confidence.tif"
@@ -97,6 +100,7 @@ def predict_scene(
         open_scene(source, classifier.bands, options) as opened,
         rasterio.Env(GDAL_CACHEMAX=_cache_bytes(opened)),
     ):
+        _tell_resolution(opened, options)
         indexes = match_bands(opened, classifier.bands)
         grid = TileGrid.over(opened.height, opened.width, classifier.tile_size, stride)
         _check_cells(grid)
@@ -116,6 +120,17 @@ def predict_scene(
         tiles=pipeline.classified,
         seconds=time.perf_counter() - started,
     )
+
+
+def _tell_resolution(scene: OpenScene, options: ReadOptions) -> None:
+    if options.unfit(scene.pixel_size) and not options.match_resolution:
+        _LOGGER.warning(
+            "scene '%s' has pixels of %s, the model was trained on %.3g m: it may classify badly; "
+            "--match-resolution resamples the scene",
+            scene.name,
+            scene.pixel_size,
+            options.pixel_size,
+        )
 
 
 def _check(classifier: TileClassifier, resolution: str, batch_size: int) -> None:

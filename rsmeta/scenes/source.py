@@ -4,7 +4,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
@@ -84,7 +83,7 @@ class BandFiles(SceneSource):
     @property
     def name(self) -> str:
         """What the files' names begin with together, or `scene`."""
-        return _trimmed(commonprefix([stem(path) for _, path in self.files])) or "scene"
+        return _trimmed(_common_start([stem(path) for _, path in self.files])) or "scene"
 
     @property
     def path(self) -> str:
@@ -142,6 +141,13 @@ def stem(path: str) -> str:
 def file_name(text: str) -> str:
     """Replace what file systems do not allow in the name of a file."""
     return re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", text)
+
+
+def _common_start(texts: Sequence[str]) -> str:
+    length = 0
+    while all(len(text) > length for text in texts) and len({t[length] for t in texts}) == 1:
+        length += 1
+    return texts[0][:length]
 
 
 def _trimmed(text: str) -> str:

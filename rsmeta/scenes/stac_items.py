@@ -75,8 +75,8 @@ class StacScene(SceneSource):
 
     def _lacks(self, item: pystac.Item, what: str) -> SceneError:
         return SceneError(
-            f"scene '{self.path}' lacks {what}; its assets are: {', '.join(item.assets) or 'none'}: "
-            "name the asset of each band with --bands BAND=ASSET,..."
+            f"scene '{self.path}' lacks {what}; it has: {', '.join(item.assets) or 'none'}: name "
+            " the asset of each band with --bands BAND=ASSET,..."
         )
 
 
