@@ -79,10 +79,14 @@ def find_bands(descriptions: Sequence[str], wanted: Sequence[str]) -> tuple[int,
 def contradicts(descriptions: Sequence[str], wanted: Sequence[str]) -> bool:
     """Whether a description proves that the bands are not the wanted ones in this order.
 
-    It does where it names another one of the wanted bands, or another band of a known sensor.
+    It does where it names another one of the wanted bands, or where it and the wanted name are
+    those of two bands of known sensors.
     """
     others = {_normalised(want) for want in wanted}
-    return any(
-        (known_band(text) is not None or _normalised(text) in others) and not same_band(text, want)
-        for text, want in zip(descriptions, wanted, strict=False)
-    )
+
+    def comparable(text: str, want: str) -> bool:
+        both = known_band(text) is not None and _normalised(want) in _KNOWN
+        return both or _normalised(text) in others
+
+    pairs = zip(descriptions, wanted, strict=False)
+    return any(comparable(text, want) and not same_band(text, want) for text, want in pairs)

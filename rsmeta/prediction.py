@@ -65,7 +65,7 @@ def predict(
         except SceneError as error:
             if on_error == "stop":
                 raise
-            failures.append((source.path, str(error)))
+            failures.append((source.origin, str(error)))
             _write_failures(out / FAILED, failures)
         else:
             yield prediction

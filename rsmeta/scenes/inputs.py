@@ -108,9 +108,9 @@ def _check_names(scenes: Sequence[SceneSource]) -> None:
         other = named.setdefault(scene.name.casefold(), scene)
         if other is not scene:
             raise SceneError(
-                f"several scenes are named '{scene.name}' ({other.path} and {scene.path}), so that "
-                "their products would overwrite each other; predict them into different folders "
-                "with --out"
+                f"several scenes are named '{scene.name}' ({other.origin} and {scene.origin}), so "
+                "that their products would overwrite each other; predict them into different "
+                "folders with --out"
             )
 
 

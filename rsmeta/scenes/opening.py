@@ -200,7 +200,7 @@ def open_scene(
             layers.extend(_layers(part, placed))
         alphas = sum(d.count - len(data_indexes(d)) for d in datasets)
         yield OpenScene(
-            source.path, grid, size, tuple(layers), alphas, options.complex_part or "amplitude"
+            source.origin, grid, size, tuple(layers), alphas, options.complex_part or "amplitude"
         )
 
 
@@ -212,7 +212,7 @@ def _target_grid(
         return own
     if size is None:
         raise SceneError(
-            f"scene '{source.path}' does not tell its pixel size, so that --match-resolution "
+            f"scene '{source.origin}' does not tell its pixel size, so that --match-resolution "
             "cannot resample it; leave that out or georeference the scene"
         )
     return own.resampled(target / size.x, target / size.y) if options.unfit(size) else own

@@ -36,8 +36,8 @@ class SceneSource(ABC):
 
     @property
     @abstractmethod
-    def path(self) -> str:
-        """Where it is, for messages."""
+    def origin(self) -> str:
+        """Where it comes from, for messages."""
 
     @abstractmethod
     def parts(self, wanted: Sequence[str]) -> tuple[RasterPart, ...]:
@@ -65,6 +65,11 @@ class RasterSource(SceneSource):
         """The file's name without suffix."""
         return stem(self.path)
 
+    @property
+    def origin(self) -> str:
+        """The path."""
+        return self.path
+
     def parts(self, wanted: Sequence[str]) -> tuple[RasterPart, ...]:
         """The raster; see `SceneSource.parts`."""
         return (RasterPart(self.path, self.bands),)
@@ -86,7 +91,7 @@ class BandFiles(SceneSource):
         return _trimmed(_common_start([stem(path) for _, path in self.files])) or "scene"
 
     @property
-    def path(self) -> str:
+    def origin(self) -> str:
         """The first file."""
         return self.files[0][1]
 
@@ -116,6 +121,11 @@ class BandPattern(SceneSource):
     def name(self) -> str:
         """The files' name without band and suffix, or `scene`."""
         return _trimmed(stem(self.path).replace(PLACEHOLDER, "")) or "scene"
+
+    @property
+    def origin(self) -> str:
+        """The path."""
+        return self.path
 
     def parts(self, wanted: Sequence[str]) -> tuple[RasterPart, ...]:
         """The file of each band; see `SceneSource.parts`."""

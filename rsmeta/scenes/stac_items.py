@@ -36,7 +36,7 @@ class StacScene(SceneSource):
         return file_name(str(self.item["id"]))
 
     @property
-    def path(self) -> str:
+    def origin(self) -> str:
         """The file, and the item in it."""
         return f"{self.file}, item {self.item['id']}"
 
@@ -68,14 +68,14 @@ class StacScene(SceneSource):
         best = [key for key, rank in ranks.items() if rank == min(ranks.values())]
         if len(best) > 1:
             raise SceneError(
-                f"scene '{self.path}' has band '{band}' in several assets: {', '.join(best)}; "
+                f"scene '{self.origin}' has band '{band}' in several assets: {', '.join(best)}; "
                 f"choose one with --bands {band}={best[0]}"
             )
         return best[0]
 
     def _lacks(self, item: pystac.Item, what: str) -> SceneError:
         return SceneError(
-            f"scene '{self.path}' lacks {what}; it has: {', '.join(item.assets) or 'none'}: name "
+            f"scene '{self.origin}' lacks {what}; it has: {', '.join(item.assets) or 'none'}: name "
             " the asset of each band with --bands BAND=ASSET,..."
         )
 
