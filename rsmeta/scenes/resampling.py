@@ -1,5 +1,6 @@
 """Rasters on one pixel grid: where grids coincide, and reading one raster on another's grid."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import rasterio.shutil
 from rasterio import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, Resampling
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.vrt import WarpedVRT
 
@@ -143,7 +145,8 @@ def _placed_by_pixels(dataset: DatasetReader, frame: Affine) -> str:
 
     GDAL then resamples rasters with any georeferencing, or none, without warping them.
     """
-    with MemoryFile(ext=".vrt") as file:
+    with MemoryFile(ext=".vrt") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
         rasterio.shutil.copy(dataset, file.name, driver="VRT")
         with rasterio.open(file.name) as copied:
             root = ElementTree.fromstring(copied.tags(ns="xml:VRT")["xml:VRT"])

@@ -137,6 +137,13 @@ def read_stac_items(
     for item in items:
         try:
             pystac.Item.from_dict(item)
-        except (pystac.STACError, KeyError, TypeError, ValueError, AttributeError) as cause:
-            raise SceneError(f"'{path}' holds what is no STAC item: {cause!r}; mend it") from cause
+        except (
+            pystac.STACError,
+            pystac.STACTypeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+        ) as cause:
+            raise SceneError(f"'{path}' holds what is no STAC item: {cause}; mend it") from cause
         yield StacScene(str(path), item, bands or {})
