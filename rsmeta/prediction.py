@@ -1,6 +1,7 @@
 """Prediction from a run folder: scenes in, products out."""
 
 import csv
+import logging
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from rsmeta.bands import Unit
 from rsmeta.errors import SceneError
 from rsmeta.rasters import ComplexPart
 from rsmeta.runs import TrainedModel, load_run
 from rsmeta.scenes import ReadOptions, ScenePrediction, SceneSource, predict_scene, scene_sources
 from rsmeta.scenes.predict import Resolution
 from rsmeta.scenes.products import writing
+
+_LOGGER = logging.getLogger(__name__)
 
 OnError = Literal["stop", "skip"]
 FAILED = "failed.csv"
@@ -57,6 +61,7 @@ def predict(
     """
     sources = scene_sources(scenes)
     model = load_run(run, merged=True)
+    _tell_units(model, complex_part)
     options = ReadOptions(complex_part, model.card.pixel_size, match_resolution)
     failures: list[tuple[str, str]] = []
     for source in sources:
@@ -77,6 +82,19 @@ def predict(
     if on_error == "skip":
         # That of an earlier call would be taken for this one's.
         (out / FAILED).unlink(missing_ok=True)
+
+
+def _tell_units(model: TrainedModel, complex_part: ComplexPart | None) -> None:
+    if complex_part is None:
+        return
+    decibel = [b.name for b in model.recipe.data.selected_bands if b.unit is Unit.DECIBEL]
+    if decibel:
+        _LOGGER.warning(
+            "--complex %s reads linear values; the model was trained on %s in dB: convert scenes "
+            "to dB for it",
+            complex_part,
+            ", ".join(decibel),
+        )
 
 
 def _predict_one(

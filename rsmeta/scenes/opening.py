@@ -23,7 +23,7 @@ from rsmeta.rasters import (
     refuse_palette,
 )
 from rsmeta.scenes.products import Georeference
-from rsmeta.scenes.resampling import Grid, on_grid
+from rsmeta.scenes.resampling import Grid, check_place, on_grid
 from rsmeta.scenes.source import RasterPart, SceneSource
 
 _TOLERANCE = 0.1
@@ -191,13 +191,13 @@ def open_scene(
             refuse_palette(dataset)
             datasets.append(dataset)
         finest = max(datasets, key=lambda dataset: dataset.width * dataset.height)
-        size = pixel_size(finest)
-        grid = _target_grid(source, Grid.of(finest), size, options)
+        size, own = pixel_size(finest), Grid.of(finest)
+        grid = _target_grid(source, own, size, options)
         layers: list[Layer] = []
         for part, dataset in zip(parts, datasets, strict=True):
+            check_place(Grid.of(dataset), part.path, own)
             _check_values(part, dataset, grid, options)
-            placed = stack.enter_context(on_grid(dataset, part.path, grid))
-            layers.extend(_layers(part, placed))
+            layers.extend(_layers(part, stack.enter_context(on_grid(dataset, grid))))
         alphas = sum(d.count - len(data_indexes(d)) for d in datasets)
         yield OpenScene(
             source.origin, grid, size, tuple(layers), alphas, options.complex_part or "amplitude"

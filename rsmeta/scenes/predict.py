@@ -100,8 +100,8 @@ def predict_scene(
         open_scene(source, classifier.bands, options) as opened,
         rasterio.Env(GDAL_CACHEMAX=_cache_bytes(opened)),
     ):
-        _tell_resolution(opened, options)
         indexes = match_bands(opened, classifier.bands)
+        _tell_resolution(opened, options)
         grid = TileGrid.over(opened.height, opened.width, classifier.tile_size, stride)
         _check_cells(grid)
         with staging(folder) as stage:

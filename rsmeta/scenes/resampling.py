@@ -77,23 +77,18 @@ class Grid:
 
 
 @contextmanager
-def on_grid(dataset: DatasetReader, path: str, grid: Grid) -> Iterator[DatasetReader]:
-    """Read a raster on a grid of about the same footprint.
+def on_grid(dataset: DatasetReader, grid: Grid) -> Iterator[DatasetReader]:
+    """Read a raster on a grid of about the same footprint, see `check_place`.
 
     Args:
         dataset: The open raster.
-        path: Where it is, for messages.
         grid: The grid.
 
     Yields:
         The raster itself where its grid is this one; else one that resamples, by the mean of the
         valid pixels to larger pixels, and bilinearly to smaller ones.
-
-    Raises:
-        SceneError: The CRS differs, or the footprints by more than a pixel of either.
     """
     own = Grid.of(dataset)
-    _check_place(own, path, grid)
     if grid.coincides(own):
         yield dataset
         return
@@ -111,12 +106,28 @@ def on_grid(dataset: DatasetReader, path: str, grid: Grid) -> Iterator[DatasetRe
         yield warped
 
 
-def _check_place(own: Grid, path: str, grid: Grid) -> None:
+def check_place(own: Grid, path: str, grid: Grid) -> None:
+    """Refuse a raster that does not cover the ground of the finest one of its scene.
+
+    Args:
+        own: The raster's grid.
+        path: Where it is, for messages.
+        grid: Grid of the finest raster.
+
+    Raises:
+        SceneError: The CRS differs, the footprints by more than a pixel of either, or, on rasters
+            of one shape, GCPs or RPCs do.
+    """
     places = own.georeference, grid.georeference
     if places[0].crs != places[1].crs or places[0].has_transform != places[1].has_transform:
         raise SceneError(
             f"raster '{path}' lies in {_named(places[0])}, another band of its scene in "
             f"{_named(places[1])}; allowed is one CRS a scene: warp one of them with gdalwarp"
+        )
+    if own.shape == grid.shape and _ties(places[0]) != _ties(places[1]):
+        raise SceneError(
+            f"raster '{path}' has other GCPs or RPCs than the other bands of its scene; give bands "
+            "of one product"
         )
     # A pixel of the coarser of the two, in pixels of the grid.
     frame = grid.frame(own)
@@ -127,6 +138,14 @@ def _check_place(own: Grid, path: str, grid: Grid) -> None:
             f"raster '{path}' covers another place than the other bands of its scene: corners are "
             f"{distance:.1f} pixels apart, allowed is {pixel:.1f}; cut both to one extent"
         )
+
+
+def _ties(place: Georeference) -> tuple[object, ...]:
+    """What ties a raster without a transform to the ground; nothing where there is one."""
+    if place.has_transform:
+        return ()
+    points = tuple((point.row, point.col, point.x, point.y) for point in place.gcps)
+    return points, place.gcp_crs, None if place.rpcs is None else place.rpcs.to_dict()
 
 
 def _named(place: Georeference) -> str:

@@ -111,6 +111,22 @@ def test_bands_that_do_not_lie_on_one_another(write_scene, noise, other, message
     assert "\n" not in str(caught.value)
 
 
+def test_bands_with_other_ground_control_points(write_scene, noise):
+    paths = [
+        write_scene(
+            noise(20, 30), f"{east}.tif", transform=None, crs="EPSG:4326",
+            gcps=[GroundControlPoint(r, c, east + c, -r) for r, c in ((0, 0), (9, 0), (0, 9))],
+        )
+        for east in (10, 20)
+    ]  # fmt: skip
+    (source,) = scene_sources([], {"VV": str(paths[0]), "VH": str(paths[1])})
+    with pytest.raises(SceneError, match=r"20\.tif.*other GCPs"), open_scene(source, ("VV", "VH")):
+        pass
+    (source,) = scene_sources([], {"VV": str(paths[0]), "VH": str(paths[0])})
+    with open_scene(source, ("VV", "VH")) as scene:
+        assert len(scene.georeference.gcps) == 3
+
+
 def test_footprints_may_differ_by_a_pixel(write_scene, noise):
     paths = [
         write_scene(noise(60, 80), "fine.tif", transform=FINE),

@@ -3,9 +3,13 @@
 import csv
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from rsmeta import prediction
+from rsmeta.bands import sensor
+from rsmeta.cli import app
 from rsmeta.errors import SceneError
 from rsmeta.prediction import predict
 
@@ -14,6 +18,8 @@ from rsmeta.prediction import predict
 def model(constant, monkeypatch):
     found = constant()
     found.card = SimpleNamespace(pixel_size=10.0)
+    bands = sensor("sar").select(["VV"])
+    found.recipe = SimpleNamespace(data=SimpleNamespace(selected_bands=bands))
     monkeypatch.setattr(prediction, "load_run", lambda run, merged: found)
     return found
 
@@ -69,3 +75,20 @@ def test_scenes_are_matched_to_the_pixel_size_of_the_run(folder, tmp_path, model
     model.card.pixel_size = None
     with pytest.raises(SceneError, match="does not know the pixel size"):
         list(predict([folder], tmp_path, tmp_path / "out", match_resolution=True, on_error="skip"))
+
+
+def test_the_command_passes_its_options_on(write_scene, noise, model, tmp_path, caplog):
+    values = np.exp(1j * noise(20, 20, bands=3)).astype(np.complex64)
+    paths = [write_scene(values, f"{name}.tif", descriptions=("a", "b", "c")) for name in "xy"]
+    model.card.pixel_size = 20.0
+    arguments = ["predict", *map(str, paths), "--out", str(tmp_path / "out"), "--bands", "HH,VV,HV"]
+    done = CliRunner().invoke(app, [*arguments, "--complex", "power", "--match-resolution"])
+    assert "cannot be resampled" in str(done.exception)
+    done = CliRunner().invoke(app, [*arguments, "--complex", "power", "--on-error", "skip"])
+    assert done.exit_code == 0, done.exception
+    assert products(tmp_path / "out") == ["x", "y"]
+    messages = [record.getMessage() for record in caplog.records]
+    assert sum("trained on VV in dB" in message for message in messages) == 2
+    assert sum("pixels of 10 m" in message for message in messages) == 2
+    done = CliRunner().invoke(app, ["predict"])
+    assert "no scene was given" in str(done.exception)
