@@ -77,7 +77,22 @@ def finetune(recipe: RecipeFile, overrides: Overrides = None) -> None:
 
 @app.command(epilog="Example: rsmeta predict scene.tif --run runs/latest --out predictions")
 def predict(
-    scenes: Annotated[list[Path], typer.Argument(metavar="SCENE...", help="GeoTIFFs.")],
+    scenes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SCENE...",
+            help="Rasters (paths, URLs, other names GDAL opens), folders, globs, paths with {band} "
+            "for one file a band, text files with one of these a line, STAC items (JSON).",
+        ),
+    ] = None,
+    bands: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Names of the bands in file order (B02,B03), or the file, or the asset of STAC "
+            "items, of each (B02=blue.tif,B03=green.tif); default: the rasters' descriptions.",
+        ),
+    ] = None,
     run: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/latest"),
     out: Annotated[Path, typer.Option(help="Folder for the products.")] = Path("predictions"),
     stride: Annotated[
@@ -91,24 +106,42 @@ def predict(
         Literal["error", "zero"],
         typer.Option(help="Bands that a scene lacks: an error, or zero (the training mean)."),
     ] = "error",
+    match_resolution: Annotated[
+        bool,
+        typer.Option(
+            "--match-resolution", help="Resample scenes to the pixel size of the training chips."
+        ),
+    ] = False,
+    complex_part: Annotated[
+        Literal["amplitude", "power"] | None,
+        typer.Option("--complex", help="Read complex SAR as linear amplitude or power."),
+    ] = None,
+    on_error: Annotated[
+        Literal["stop", "skip"],
+        typer.Option(help="After a scene that fails: stop, or skip it and list it in failed.csv."),
+    ] = "stop",
     truth: Annotated[
         Path | None, typer.Option(help="Truth raster of the (single) scene, to compare with.")
     ] = None,
 ) -> None:
     """Classify scenes tile by tile: class map, confidence and polygons."""
     from rsmeta.prediction import predict as classify
-    from rsmeta.scenes import agreement
+    from rsmeta.scenes import agreement, parse_bands, scene_sources
 
-    if truth is not None and len(scenes) > 1:
+    sources = scene_sources(scenes or [], parse_bands(bands or []))
+    if truth is not None and len(sources) > 1:
         raise SceneError("--truth goes with a single scene; predict the scenes one by one")
     console = Console(stderr=True)
     for prediction in classify(
-        scenes,
+        sources,
         run,
         out,
         stride=stride,
         resolution=resolution,
         missing_bands=missing_bands,
+        complex_part=complex_part,
+        match_resolution=match_resolution,
+        on_error=on_error,
         console=console,
     ):
         typer.echo(f"map:        {prediction.classes}")

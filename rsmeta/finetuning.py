@@ -239,6 +239,7 @@ def write_run(
         backbone_sha256=built.backbone_sha256,
         sites=tuple(modulated_sites(built.plan)),
         versions=current_versions(),
+        pixel_size=data.pixel_size,
     )
     write_recipe(folder, recipe)
     write_plan(folder, built.plan)

@@ -1,38 +1,57 @@
 """Prediction from a run folder: scenes in, products out."""
 
-from collections import Counter
+import csv
+import logging
 from collections.abc import Iterator, Sequence
+from os import PathLike
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from rsmeta.bands import Unit
 from rsmeta.errors import SceneError
-from rsmeta.runs import load_run
-from rsmeta.scenes import ScenePrediction, predict_scene
+from rsmeta.rasters import ComplexPart
+from rsmeta.runs import TrainedModel, load_run
+from rsmeta.scenes import ReadOptions, ScenePrediction, SceneSource, predict_scene, scene_sources
+from rsmeta.scenes.opening import MissingBands
 from rsmeta.scenes.predict import Resolution
-from rsmeta.scenes.reader import MissingBands
+from rsmeta.scenes.products import writing
+
+_LOGGER = logging.getLogger(__name__)
+
+OnError = Literal["stop", "skip"]
+FAILED = "failed.csv"
 
 
 def predict(
-    scenes: Sequence[Path],
+    scenes: Sequence[str | PathLike[str] | SceneSource],
     run: Path,
     out: Path,
     *,
     stride: int | None = None,
     resolution: Resolution = "pixel",
     missing_bands: MissingBands = "error",
+    complex_part: ComplexPart | None = None,
+    match_resolution: bool = False,
+    on_error: OnError = "stop",
     console: Console | None = None,
 ) -> Iterator[ScenePrediction]:
     """Classify scenes with the model of a run, one after the other.
 
     Args:
-        scenes: Paths of rasters.
+        scenes: Sources, or what stands for them, see `rsmeta.scenes.scene_sources`.
         run: Run folder.
         out: Folder for the products, which are named after the scenes.
         stride: Step between tiles in pixels; None for half a tile.
         resolution: `pixel` or `cell`, see `predict_scene`.
-        missing_bands: `error` or `zero`, see `predict_scene`.
+        missing_bands: `error` or `zero`, see `rsmeta.scenes.ReadOptions`.
+        complex_part: What complex values are read as; None refuses them.
+        match_resolution: Whether scenes whose pixels are more than 10 % larger or smaller than
+            those the model was trained on are resampled to these.
+        on_error: `stop` at the first scene that cannot be classified, or `skip` it: the others
+            are classified, and `failed.csv` in `out` tells the path and the reason.
         console: Where to draw the progress bar; None for no bar.
 
     Yields:
@@ -40,34 +59,74 @@ def predict(
 
     Raises:
         RunError: The run cannot be loaded.
-        SceneError: A scene cannot be classified, or two scenes have the same name.
+        SceneError: A scene cannot be classified (with `skip`, at the end), or two scenes have
+            the same name.
     """
-    repeated = [
-        name for name, count in Counter(scene.stem for scene in scenes).items() if count > 1
-    ]
-    if repeated:
-        raise SceneError(
-            f"several scenes are named '{repeated[0]}', so that their products would overwrite "
-            "each other; predict them into different folders with --out"
-        )
+    sources = scene_sources(scenes)
     model = load_run(run, merged=True)
-    for scene in scenes:
-        with _progress_bar(console) as bar:
-            task = bar.add_task(scene.name, total=None)
+    _tell_units(model, complex_part)
+    options = ReadOptions(complex_part, model.card.pixel_size, match_resolution, missing_bands)
+    failures: list[tuple[str, str]] = []
+    for source in sources:
+        try:
+            prediction = _predict_one(source, model, out, stride, resolution, options, console)
+        except SceneError as error:
+            if on_error == "stop":
+                raise
+            failures.append((source.origin, str(error)))
+            _write_failures(out / FAILED, failures)
+        else:
+            yield prediction
+    if failures:
+        raise SceneError(
+            f"{len(failures)} of {len(sources)} scenes could not be classified; "
+            f"'{out / FAILED}' tells why"
+        )
+    if on_error == "skip":
+        # That of an earlier call would be taken for this one's.
+        (out / FAILED).unlink(missing_ok=True)
 
-            def show(done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total)  # noqa: B023 (used within the loop)
 
-            prediction = predict_scene(
-                scene,
-                model,
-                out,
-                stride=stride,
-                resolution=resolution,
-                missing_bands=missing_bands,
-                progress=show,
-            )
-        yield prediction
+def _tell_units(model: TrainedModel, complex_part: ComplexPart | None) -> None:
+    if complex_part is None:
+        return
+    decibel = [b.name for b in model.recipe.data.selected_bands if b.unit is Unit.DECIBEL]
+    if decibel:
+        _LOGGER.warning(
+            "--complex %s reads linear values; the model was trained on %s in dB: convert scenes "
+            "to dB for it",
+            complex_part,
+            ", ".join(decibel),
+        )
+
+
+def _predict_one(
+    source: SceneSource,
+    model: TrainedModel,
+    out: Path,
+    stride: int | None,
+    resolution: Resolution,
+    options: ReadOptions,
+    console: Console | None,
+) -> ScenePrediction:
+    with _progress_bar(console) as bar:
+        task = bar.add_task(source.name, total=None)
+        return predict_scene(
+            source,
+            model,
+            out,
+            stride=stride,
+            resolution=resolution,
+            options=options,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+
+
+def _write_failures(path: Path, failures: Sequence[tuple[str, str]]) -> None:
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("scene", "reason"), *failures])
 
 
 def _progress_bar(console: Console | None) -> Progress:

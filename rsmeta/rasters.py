@@ -1,11 +1,12 @@
 """Raster input shared by chips and scenes: opening, band lists, masked reads in physical units."""
 
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import rasterio
@@ -22,6 +23,12 @@ RASTER_ERRORS = (RasterioError, CPLE_BaseError)
 """What rasterio raises when GDAL fails: its own errors, and GDAL's where it lets them through."""
 
 
+ComplexPart = Literal["amplitude", "power"]
+"""What to read complex values as: their absolute value, or its square; both linear."""
+
+_MOST_NAMES = 8
+
+
 def reason(error: BaseException) -> str:
     """The innermost cause of an error as one line; GDAL hides it behind "Read failed"."""
     while error.__cause__ is not None:
@@ -31,23 +38,26 @@ def reason(error: BaseException) -> str:
 
 @contextmanager
 def open_raster(
-    path: str | PathLike[str], error: type[RsmetaError] = SceneError
+    path: str | PathLike[str],
+    error: type[RsmetaError] = SceneError,
+    complex_part: ComplexPart | None = None,
 ) -> Iterator[DatasetReader]:
     """Open a raster for reading; every failure to open or read it becomes one line.
 
     Args:
         path: A file, or anything GDAL opens by name (`/vsizip/...`, `s3://...`).
         error: Class of the error raised: `SceneError` for scenes, `DataError` for chips.
+        complex_part: What complex values will be read as; None refuses them.
 
     Yields:
         The open dataset. rasterio's errors inside the `with` block count as failures to read it.
 
     Raises:
-        RsmetaError: As `error`: the file is missing, is no raster, has no or complex bands, or
-            breaks off in the middle.
+        RsmetaError: As `error`: the file is missing, is no raster, has no or complex bands or
+            subdatasets, or breaks off in the middle.
     """
     name = str(path)
-    if not ("://" in name or name.startswith("/vsi") or Path(name).exists()):
+    if not (is_gdal_name(name) or Path(name).exists()):
         raise error(f"raster '{name}' does not exist; check the path")
     if Path(name).is_file() and Path(name).stat().st_size == 0:
         raise error(f"raster '{name}' is empty (0 bytes); copy or download it again")
@@ -62,9 +72,17 @@ def open_raster(
             "another raster that GDAL reads"
         ) from cause
     with dataset:
-        _refuse_unreadable(dataset, error)
+        _refuse_unreadable(dataset, error, complex_part)
         with reading(name, error):
             yield dataset
+
+
+def is_gdal_name(name: str) -> bool:
+    """Whether a name is not a path but a URL, a virtual file or a dataset of a GDAL driver.
+
+    `https://...`, `/vsizip/...` and `NETCDF:"file.nc":variable` are; `C:/scene.tif` is not.
+    """
+    return name.startswith("/vsi") or re.match(r"[A-Za-z]\w+(\+\w+)*:", name) is not None
 
 
 @contextmanager
@@ -83,17 +101,35 @@ def reading(name: str, error: type[RsmetaError] = SceneError) -> Iterator[None]:
         ) from cause
 
 
-def _refuse_unreadable(dataset: DatasetReader, error: type[RsmetaError]) -> None:
-    if dataset.count == 0:
+def _refuse_unreadable(
+    dataset: DatasetReader, error: type[RsmetaError], complex_part: ComplexPart | None
+) -> None:
+    parts = dataset.subdatasets
+    # What GDAL shows of a SAFE product is itself a scene; elsewhere it is the first part alone.
+    if dataset.count == 0 or (parts and dataset.driver != "SAFE"):
+        more = f" and {len(parts) - _MOST_NAMES} more" if len(parts) > _MOST_NAMES else ""
         raise error(
-            f"raster '{dataset.name}' has no band of its own; name one of its subdatasets: "
-            f"{', '.join(dataset.subdatasets) or 'none'}"
+            f"raster '{dataset.name}' is a container; name one of its subdatasets instead: "
+            f"{', '.join(parts[:_MOST_NAMES]) or 'none'}{more}"
         )
     kinds = sorted({dtype for dtype in dataset.dtypes if "complex" in dtype})
-    if kinds:
+    if kinds and complex_part is None:
         raise error(
             f"raster '{dataset.name}' has complex bands ({', '.join(kinds)}); allowed are real "
-            "values: convert it to amplitude or dB first"
+            "values: predict it with --complex amplitude or power, or convert it first"
+        )
+
+
+def refuse_palette(dataset: DatasetReader, error: type[RsmetaError] = SceneError) -> None:
+    """Refuse rasters whose values are numbers of colours, not measurements.
+
+    Raises:
+        RsmetaError: As `error`: a band has a colour palette.
+    """
+    if ColorInterp.palette in dataset.colorinterp:
+        raise error(
+            f"raster '{dataset.name}' has a colour palette, so its values are numbers of colours; "
+            "allowed are measured values: expand it with gdal_translate -expand rgb"
         )
 
 
@@ -110,17 +146,20 @@ def read_masked(
     dataset: DatasetReader,
     window: Window | None = None,
     indexes: Sequence[int] | None = None,
+    complex_part: ComplexPart = "amplitude",
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Read bands in physical units, with the pixels that count.
 
     A pixel is valid where every selected band is: not nodata (of that band, NaN included), not
     masked (internal mask, `.msk` sidecar, alpha), and finite. GDAL's own mask heeds only one of
-    these at a time, so they are combined here. Declared scale and offset are applied.
+    these at a time, so they are combined here. Declared scale and offset are applied, to chips
+    and scenes alike; of complex values, to the amplitude or power.
 
     Args:
-        dataset: An open raster of real values.
+        dataset: An open raster.
         window: Part to read, in pixels, inside the raster; None for all of it.
         indexes: Bands to read, from 1; None for all data bands.
+        complex_part: What complex values are read as; real ones stay as they are.
 
     Returns:
         Values, float32 (bands, height, width), NaN where not valid, and valid, bool
@@ -134,6 +173,8 @@ def read_masked(
         nodata = dataset.nodatavals[index - 1]
         if nodata is not None and _representable(nodata, band.dtype):
             valid &= band != band.dtype.type(nodata)
+        if np.iscomplexobj(band):
+            band = np.abs(band) if complex_part == "amplitude" else np.abs(band) ** 2
         scale, offset = dataset.scales[index - 1], dataset.offsets[index - 1]
         # A float64 beyond the float32 range becomes inf, and with that not valid.
         with np.errstate(over="ignore", invalid="ignore"):

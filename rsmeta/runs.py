@@ -54,6 +54,8 @@ class ModelCard:
         backbone_sha256: Digest of the backbone's weights.
         sites: Where the adapters with a modulator sit: those of the recipe that were not pruned.
         versions: Versions of rsmeta and of what computes the numbers.
+        pixel_size: Side of the training chips' pixels on the ground in metres; None where the
+            chips do not tell, and in runs of older versions.
     """
 
     classes: tuple[str, ...]
@@ -64,6 +66,7 @@ class ModelCard:
     backbone_sha256: str
     sites: tuple[AnySite, ...]
     versions: dict[str, str]
+    pixel_size: float | None = None
 
     @classmethod
     def from_json(cls, text: str) -> "ModelCard":
@@ -72,7 +75,7 @@ class ModelCard:
         Raises:
             KeyError, TypeError, ValueError: The text is no model card.
         """
-        values = json.loads(text)
+        values = {"pixel_size": None} | json.loads(text)
         known = {field.name: values[field.name] for field in fields(cls)}
         statistics = _statistics_from(known["statistics"])
         known |= {name: tuple(known[name]) for name in ("classes", "bands")}

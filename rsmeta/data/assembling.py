@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from rsmeta.bands import Band
-from rsmeta.data.chips import ChipSet, LabelledData
-from rsmeta.data.long_tail_draw import ChipSubset, draw_long_tail
+from rsmeta.data.chips import ChipSet, LabelledData, WrappedChips
+from rsmeta.data.long_tail_draw import draw_long_tail
 from rsmeta.data.problems import ChipProblem
 
 
@@ -48,6 +48,6 @@ def assemble(
     """
     if config.imbalance is not None and len(train):
         drawn = draw_long_tail(train.labels, config.imbalance, config.largest_class, seed)
-        train = ChipSubset(train, drawn)
+        train = WrappedChips(train, drawn)
     bands = config.selected_bands
     return LabelledData(train, test, tuple(classes), bands, rejected=tuple(rejected))

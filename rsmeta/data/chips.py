@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from rsmeta.bands import Band
 from rsmeta.data.problems import ChipProblem
 from rsmeta.errors import DataError
-from rsmeta.rasters import open_raster, read_masked
+from rsmeta.pixel_size import pixel_size
+from rsmeta.rasters import open_raster, read_masked, refuse_palette
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -47,12 +48,22 @@ class ChipSet(ABC):
         """The chips on the ground, polygons in chip order; None where their place is unknown."""
         return None
 
+    def pixel_size(self, index: int) -> float | None:
+        """Side of the chip's pixels on the ground in metres; None where it is not known."""
+        return None
+
 
 class ChipArray(ChipSet):
-    """Chips in memory, (chips, bands, height, width)."""
+    """Chips in memory, (chips, bands, height, width), with pixels of one size in metres."""
 
-    def __init__(self, images: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        images: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        pixel_size: float | None = None,
+    ) -> None:
         self._images = images
+        self._pixel_size = pixel_size
         self.labels = labels
 
     def read(self, index: int) -> NDArray[np.float32]:
@@ -63,6 +74,10 @@ class ChipArray(ChipSet):
     def describe(self, index: int) -> str:
         """The chip's number."""
         return f"chip {index}"
+
+    def pixel_size(self, index: int) -> float | None:
+        """The same for all chips; see `ChipSet.pixel_size`."""
+        return self._pixel_size
 
 
 class ChipFiles(ChipSet):
@@ -87,6 +102,7 @@ class ChipFiles(ChipSet):
         """The chip; see `ChipSet.read`."""
         path = self.paths[index]
         with open_raster(path, DataError) as dataset:
+            refuse_palette(dataset, DataError)
             values, _ = read_masked(dataset)
         if values.shape[0] != self._bands:
             raise DataError(
@@ -99,8 +115,50 @@ class ChipFiles(ChipSet):
         """The chip's path."""
         return str(self.paths[index])
 
+    def pixel_size(self, index: int) -> float | None:
+        """Geometric mean of a pixel's sides, by the file; see `ChipSet.pixel_size`."""
+        with open_raster(self.paths[index], DataError) as dataset:
+            size = pixel_size(dataset)
+        return None if size is None else (size.x * size.y) ** 0.5
 
-class CachedChips(ChipSet):
+
+class WrappedChips(ChipSet):
+    """Chips of another set, all or some; all else about them is as in the other set.
+
+    Args:
+        chips: The other set.
+        indexes: (chips,), which of its chips, in order; None for all.
+    """
+
+    def __init__(self, chips: ChipSet, indexes: NDArray[np.int64] | None = None) -> None:
+        self._chips = chips
+        self._indexes = indexes
+        self.labels = chips.labels if indexes is None else chips.labels[indexes]
+
+    def _index(self, index: int) -> int:
+        return index if self._indexes is None else int(self._indexes[index])
+
+    def read(self, index: int) -> NDArray[np.float32]:
+        """The chip; see `ChipSet.read`."""
+        return self._chips.read(self._index(index))
+
+    def describe(self, index: int) -> str:
+        """The chip's name in the other set."""
+        return self._chips.describe(self._index(index))
+
+    def footprints(self) -> "gpd.GeoSeries | None":
+        """Those of the other set."""
+        found = self._chips.footprints()
+        if found is None or self._indexes is None:
+            return found
+        return found.iloc[self._indexes].reset_index(drop=True)
+
+    def pixel_size(self, index: int) -> float | None:
+        """The chip's pixel size in the other set."""
+        return self._chips.pixel_size(self._index(index))
+
+
+class CachedChips(WrappedChips):
     """Keeps what was read from another set in memory, up to a limit.
 
     Args:
@@ -109,10 +167,9 @@ class CachedChips(ChipSet):
     """
 
     def __init__(self, chips: ChipSet, limit: int = 2 * 2**30) -> None:
-        self._chips = chips
+        super().__init__(chips)
         self._left = limit
         self._kept: dict[int, NDArray[np.float32]] = {}
-        self.labels = chips.labels
 
     def read(self, index: int) -> NDArray[np.float32]:
         """The chip; see `ChipSet.read`."""
@@ -123,14 +180,6 @@ class CachedChips(ChipSet):
             self._kept[index] = chip
             self._left -= chip.nbytes
         return chip
-
-    def describe(self, index: int) -> str:
-        """The chip's name in the other set."""
-        return self._chips.describe(index)
-
-    def footprints(self) -> "gpd.GeoSeries | None":
-        """The footprints of the other set."""
-        return self._chips.footprints()
 
 
 @dataclass(frozen=True)
@@ -168,6 +217,13 @@ class LabelledData:
         """Most frequent shorter side of the training chips, in pixels: the tile of a scene."""
         sides = Counter(min(self.train.read(i).shape[1:]) for i in range(len(self.train)))
         return int(sides.most_common(1)[0][0])
+
+    @property
+    def pixel_size(self) -> float | None:
+        """Median side of the training chips' pixels in metres; None where no chip has one."""
+        sizes = [self.train.pixel_size(index) for index in range(len(self.train))]
+        known = [size for size in sizes if size is not None]
+        return float(np.median(known)) if known else None
 
 
 def centre_crop(chip: NDArray[np.float32], side: int | None, name: str) -> NDArray[np.float32]:

@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from rsmeta.data.chips import LabelledData
-from rsmeta.data.long_tail_draw import ChipSubset
+from rsmeta.data.chips import LabelledData, WrappedChips
 from rsmeta.data.outer_split import OuterSplitter
 
 
@@ -19,5 +18,7 @@ def hold_out(data: LabelledData, fraction: float, seed: int) -> LabelledData:
     """
     parts = OuterSplitter(data.train.labels, fraction, "never", seed).split(0)
     return replace(
-        data, train=ChipSubset(data.train, parts.inner), test=ChipSubset(data.train, parts.outer)
+        data,
+        train=WrappedChips(data.train, parts.inner),
+        test=WrappedChips(data.train, parts.outer),
     )

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsmeta.data.band_checks import band_problems
-from rsmeta.data.chips import ChipSet, LabelledData
-from rsmeta.data.long_tail_draw import ChipSubset
+from rsmeta.data.chips import ChipSet, LabelledData, WrappedChips
 from rsmeta.data.problems import ChipProblem, Split
 from rsmeta.data.sources import load_data
 from rsmeta.data.statistics import (
@@ -140,7 +139,7 @@ def _digest(chip: NDArray[np.float32]) -> bytes:
 def _only(chips: ChipSet, kept: Sequence[int]) -> ChipSet:
     if len(kept) == len(chips):
         return chips
-    return ChipSubset(chips, np.array(kept, dtype=np.int64))
+    return WrappedChips(chips, np.array(kept, dtype=np.int64))
 
 
 def _class_problems(data: LabelledData) -> list[str]:

@@ -3,32 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from rsmeta.data.chips import ChipSet
 from rsmeta.errors import DataError
 
 _DRAW_STREAM = 6
-
-
-class ChipSubset(ChipSet):
-    """Some chips of another set.
-
-    Args:
-        chips: The other set.
-        indexes: (chips,), which of its chips, in order.
-    """
-
-    def __init__(self, chips: ChipSet, indexes: NDArray[np.int64]) -> None:
-        self._chips = chips
-        self._indexes = indexes
-        self.labels = chips.labels[indexes]
-
-    def read(self, index: int) -> NDArray[np.float32]:
-        """The chip; see `ChipSet.read`."""
-        return self._chips.read(int(self._indexes[index]))
-
-    def describe(self, index: int) -> str:
-        """The chip's name in the other set."""
-        return self._chips.describe(int(self._indexes[index]))
 
 
 def draw_long_tail(

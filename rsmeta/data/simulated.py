@@ -2,6 +2,7 @@
 
 from rsmeta.data.chips import ChipArray, LabelledData
 from rsmeta.data.simulator import CLASSES, Radar, long_tailed_counts, simulate_chips
+from rsmeta.data.simulator.ground import PIXEL_SIZE
 from rsmeta.recipe import SimulatorData
 
 _TRAIN_STREAM, _TEST_STREAM = 1, 2
@@ -17,8 +18,8 @@ def load_simulated(config: SimulatorData, seed: int) -> LabelledData:
         for count, stream in ((counts, _TRAIN_STREAM), (evenly, _TEST_STREAM))
     )
     return LabelledData(
-        train=ChipArray(train.images, train.labels),
-        test=ChipArray(test.images, test.labels),
+        train=ChipArray(train.images, train.labels, PIXEL_SIZE),
+        test=ChipArray(test.images, test.labels, PIXEL_SIZE),
         classes=CLASSES,
         bands=config.selected_bands,
     )

@@ -15,8 +15,7 @@ from torch.utils.data import ConcatDataset
 from torchvision.datasets import DatasetFolder
 
 from rsmeta.data.assembling import assemble
-from rsmeta.data.chips import ChipSet, LabelledData, centre_crop, encode_labels
-from rsmeta.data.long_tail_draw import ChipSubset
+from rsmeta.data.chips import ChipSet, LabelledData, WrappedChips, centre_crop, encode_labels
 from rsmeta.errors import DataError
 from rsmeta.rasters import RASTER_ERRORS, reason
 from rsmeta.recipe import DotaData, TorchGeoData
@@ -125,8 +124,8 @@ def load_torchgeo(config: TorchGeoData, seed: int) -> LabelledData:
         "%s has no splits: %d of its %d chips are drawn for testing (data.test_draw)",
         config.dataset, len(held_out), len(train_set),
     )  # fmt: skip
-    drawn = ChipSubset(train_set, held_out)
-    return assemble(config, ChipSubset(train_set, kept), drawn, classes, seed)
+    drawn = WrappedChips(train_set, held_out)
+    return assemble(config, WrappedChips(train_set, kept), drawn, classes, seed)
 
 
 def draw_held_out(labels: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.int64]:

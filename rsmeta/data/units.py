@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from rsmeta.data.chips import ChipSet
+from rsmeta.data.chips import ChipSet, WrappedChips
 from rsmeta.recipe import Scaling, ToDecibel
 
 _FACTORS = {"amplitude": 20, "power": 10}
@@ -32,7 +32,7 @@ def convert_units(
     return decibels * np.float32(_FACTORS[units.to_db])
 
 
-class ConvertedChips(ChipSet):
+class ConvertedChips(WrappedChips):
     """Chips of another set in other units.
 
     Args:
@@ -41,14 +41,9 @@ class ConvertedChips(ChipSet):
     """
 
     def __init__(self, chips: ChipSet, units: ToDecibel | Scaling) -> None:
-        self._chips = chips
+        super().__init__(chips)
         self._units = units
-        self.labels = chips.labels
 
     def read(self, index: int) -> NDArray[np.float32]:
         """The chip; see `ChipSet.read`."""
         return convert_units(self._chips.read(index), self._units)
-
-    def describe(self, index: int) -> str:
-        """The chip's name in the other set."""
-        return self._chips.describe(index)

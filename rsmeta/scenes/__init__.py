@@ -1,7 +1,20 @@
-"""Scenes: a GeoTIFF in, class map, confidence and polygons out, streamed tile by tile."""
+"""Scenes: rasters in, class map, confidence and polygons out, streamed tile by tile."""
 
 from rsmeta.scenes.classifier import TileClassifier
+from rsmeta.scenes.inputs import parse_bands, scene_sources
+from rsmeta.scenes.opening import ReadOptions
 from rsmeta.scenes.predict import ScenePrediction, predict_scene
+from rsmeta.scenes.source import SceneSource
 from rsmeta.scenes.truth import Agreement, agreement
 
-__all__ = ["Agreement", "ScenePrediction", "TileClassifier", "agreement", "predict_scene"]
+__all__ = [
+    "Agreement",
+    "ReadOptions",
+    "ScenePrediction",
+    "SceneSource",
+    "TileClassifier",
+    "agreement",
+    "parse_bands",
+    "predict_scene",
+    "scene_sources",
+]

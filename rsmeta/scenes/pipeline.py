@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.io import DatasetReader
 
 from rsmeta.errors import SceneError
 from rsmeta.scenes.blend import CellBlender
 from rsmeta.scenes.classifier import TileClassifier
 from rsmeta.scenes.grid import TileGrid
+from rsmeta.scenes.opening import OpenScene
 from rsmeta.scenes.reader import Tile, read_tiles
 
 Progress = Callable[[int, int], None]
@@ -99,7 +99,7 @@ class ScenePipeline:
         classified: Tiles that the model has seen so far.
     """
 
-    scene: DatasetReader
+    scene: OpenScene
     indexes: Sequence[int | None]
     grid: TileGrid
     classifier: TileClassifier

@@ -11,17 +11,15 @@ from typing import Any, Literal
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.io import DatasetReader
 
 from rsmeta.errors import SceneError
-from rsmeta.rasters import open_raster
 from rsmeta.scenes.blend import NO_CLASS
 from rsmeta.scenes.classifier import TileClassifier
 from rsmeta.scenes.grid import TileGrid
+from rsmeta.scenes.opening import OpenScene, ReadOptions, open_scene
 from rsmeta.scenes.pipeline import Progress, ScenePipeline
 from rsmeta.scenes.polygons import CellMap, class_polygons, write_polygons
 from rsmeta.scenes.products import (
-    Georeference,
     RowWriter,
     describe_classes,
     publish,
@@ -29,7 +27,8 @@ from rsmeta.scenes.products import (
     to_cog,
     write_category_names,
 )
-from rsmeta.scenes.reader import MissingBands, match_bands
+from rsmeta.scenes.reader import match_bands
+from rsmeta.scenes.source import RasterSource, SceneSource
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -61,14 +60,14 @@ class ScenePrediction:
 
 
 def predict_scene(
-    path: str | PathLike[str],
+    scene: str | PathLike[str] | SceneSource,
     classifier: TileClassifier,
     out_dir: str | PathLike[str],
     *,
     stride: int | None = None,
     resolution: Resolution = "pixel",
-    missing_bands: MissingBands = "error",
     batch_size: int = 64,
+    options: ReadOptions | None = None,
     progress: Progress | None = None,
 ) -> ScenePrediction:
     """Classify a scene tile by tile; never more than a few tile rows of it are in memory.
@@ -77,15 +76,14 @@ def predict_scene(
     `<scene>_polygons.gpkg`. They appear when all are complete; after an error there are none.
 
     Args:
-        path: The scene.
+        scene: The scene: one raster, by its path or another name that GDAL opens, or a source.
         classifier: Model that classifies tiles.
         out_dir: Folder for the products, made if missing.
         stride: Step between tiles in pixels, 1..tile; None for half a tile.
         resolution: `pixel` for the grid of the scene, `cell` for one value a cell, i.e. a
             square of gcd(tile, stride) pixels.
-        missing_bands: `zero` to take the training mean, which normalisation makes zero, for bands
-            that the scene lacks; a warning names them. `error` to refuse such a scene.
         batch_size: Tiles given to the classifier at once, at most.
+        options: How to read the scene; None for the defaults.
         progress: Called with the number of tiles done and the number of tiles.
 
     Raises:
@@ -94,19 +92,25 @@ def predict_scene(
     """
     started = time.perf_counter()
     _check(classifier, resolution, batch_size)
-    folder, stem = Path(out_dir), Path(path).stem
+    options = options or ReadOptions()
+    source = scene if isinstance(scene, SceneSource) else RasterSource(str(scene))
+    folder, stem = Path(out_dir), source.name
     classes, confidence = f"{stem}_classes.tif", f"{stem}_confidence.tif"
     polygons = f"{stem}_polygons.gpkg"
-    with open_raster(path) as scene, rasterio.Env(GDAL_CACHEMAX=_cache_bytes(scene)):
-        indexes = match_bands(scene, classifier.bands, missing_bands)
-        _tell_missing(scene.name, classifier.bands, indexes)
-        grid = TileGrid.over(scene.height, scene.width, classifier.tile_size, stride)
+    with (
+        open_scene(source, classifier.bands, options) as opened,
+        rasterio.Env(GDAL_CACHEMAX=_cache_bytes(opened)),
+    ):
+        indexes = match_bands(opened, classifier.bands, options.missing_bands)
+        _tell_missing(opened.name, classifier.bands, indexes)
+        _tell_resolution(opened, options)
+        grid = TileGrid.over(opened.height, opened.width, classifier.tile_size, stride)
         _check_cells(grid)
         with staging(folder) as stage:
-            pipeline = ScenePipeline(scene, indexes, grid, classifier, batch_size, progress)
+            pipeline = ScenePipeline(opened, indexes, grid, classifier, batch_size, progress)
             cells = _write_rasters(pipeline, resolution, stage / classes, stage / confidence)
             frame = class_polygons(
-                cells, grid.cell, scene.shape, classifier.classes, Georeference.of(scene)
+                cells, grid.cell, opened.shape, classifier.classes, opened.georeference
             )
             write_polygons(frame, stage / polygons)
             publish(stage, folder)
@@ -128,6 +132,17 @@ def _tell_missing(name: str, bands: Sequence[str], indexes: Sequence[int | None]
             "augmentation.band_dropout is used to that",
             name,
             ", ".join(missing),
+        )
+
+
+def _tell_resolution(scene: OpenScene, options: ReadOptions) -> None:
+    if options.unfit(scene.pixel_size) and not options.match_resolution:
+        _LOGGER.warning(
+            "scene '%s' has pixels of %s, the model was trained on %.3g m: it may classify badly; "
+            "--match-resolution resamples the scene",
+            scene.name,
+            scene.pixel_size,
+            options.pixel_size,
         )
 
 
@@ -153,15 +168,13 @@ def _check_cells(grid: TileGrid) -> None:
         )
 
 
-def _cache_bytes(scene: DatasetReader) -> int:
+def _cache_bytes(scene: OpenScene) -> int:
     """Block cache that holds a row of the scene's blocks, within limits.
 
     GDAL's default grows with the machine's memory; less than a row of blocks would decode each
     block once for every tile row it meets.
     """
-    rows = scene.block_shapes[0][0]
-    row_of_blocks = rows * scene.width * sum(np.dtype(kind).itemsize for kind in scene.dtypes)
-    return int(np.clip(2 * row_of_blocks, *_CACHE_BYTES))
+    return int(np.clip(2 * scene.block_row_bytes, *_CACHE_BYTES))
 
 
 def _write_rasters(
@@ -169,8 +182,7 @@ def _write_rasters(
 ) -> CellMap:
     """Run the pipeline into both rasters; returns the scene at cell resolution."""
     grid, names = pipeline.grid, pipeline.classifier.classes
-    place = Georeference.of(pipeline.scene)
-    shape: tuple[int, int] = pipeline.scene.shape
+    place, shape = pipeline.scene.georeference, pipeline.scene.shape
     if resolution == "cell":
         place, shape = place.coarser(grid.cell), grid.cell_shape
     cells = CellMap.empty(grid.cell_shape)

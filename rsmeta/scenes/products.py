@@ -61,16 +61,24 @@ class Georeference:
         """Whether the transform leads to coordinates of a known CRS."""
         return self.crs is not None and not self.transform.is_identity
 
+    @property
+    def has_transform(self) -> bool:
+        """Whether there is a transform; the identity stands for none."""
+        return not self.transform.is_identity
+
     def coarser(self, factor: int) -> "Georeference":
         """The same place at pixels `factor` times as large."""
+        return self.scaled(factor, factor)
+
+    def scaled(self, x: float, y: float) -> "Georeference":
+        """The same place at pixels `x` times as wide and `y` times as high."""
         t = self.transform
-        scaled = Affine(t.a * factor, t.b * factor, t.c, t.d * factor, t.e * factor, t.f)
+        scaled = Affine(t.a * x, t.b * y, t.c, t.d * x, t.e * y, t.f)
         gcps = tuple(
-            GroundControlPoint(g.row / factor, g.col / factor, g.x, g.y, g.z, g.id, g.info)
-            for g in self.gcps
+            GroundControlPoint(g.row / y, g.col / x, g.x, g.y, g.z, g.id, g.info) for g in self.gcps
         )
-        transform = t if t.is_identity else scaled
-        return Georeference(self.crs, transform, gcps, self.gcp_crs, _coarser(self.rpcs, factor))
+        transform = scaled if self.has_transform else t
+        return Georeference(self.crs, transform, gcps, self.gcp_crs, _scaled(self.rpcs, x, y))
 
     def write(self, dataset: DatasetWriter) -> None:
         """Set it on a raster that is being written."""
@@ -84,11 +92,11 @@ class Georeference:
             dataset.rpcs = self.rpcs
 
 
-def _coarser(rpcs: RPC | None, factor: int) -> RPC | None:
+def _scaled(rpcs: RPC | None, x: float, y: float) -> RPC | None:
     if rpcs is None:
         return None
     changed = rpcs.to_dict()
-    for axis in ("line", "samp"):
+    for axis, factor in (("line", y), ("samp", x)):
         # RPCs count from the centre of the first pixel.
         changed[f"{axis}_off"] = (changed[f"{axis}_off"] + 0.5) / factor - 0.5
         changed[f"{axis}_scale"] = changed[f"{axis}_scale"] / factor

@@ -2,20 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from rsmeta.band_names import colour, contradicts, find_bands, find_some_bands
 from rsmeta.errors import SceneError
-from rsmeta.rasters import data_indexes, read_masked
 from rsmeta.scenes.classifier import TileClassifier
 from rsmeta.scenes.grid import TileGrid
-
-MissingBands = Literal["error", "zero"]
-"""What to do where a scene lacks bands of the model: refuse it, or take the training mean."""
+from rsmeta.scenes.opening import MissingBands, OpenScene
 
 
 @dataclass(frozen=True)
@@ -34,14 +30,14 @@ class Tile:
 
 
 def match_bands(
-    scene: DatasetReader, expected: Sequence[str], missing: MissingBands = "error"
+    scene: OpenScene, expected: Sequence[str], missing: MissingBands = "error"
 ) -> tuple[int | None, ...]:
     """Find the bands of a scene that a classifier expects.
 
-    By name, where every data band has a description and all expected names are among them
-    (upper or lower case, in any order, other bands allowed); else in file order, where the
-    number of bands agrees and no description says otherwise. Which bands are missing only names
-    can tell.
+    By name, where all expected names are among the scene's (upper or lower case, with or without
+    padding zeros, in any order, other bands allowed); by colour (`red` is `R`), where names or
+    the colour interpretation tell it; else in file order, where the number of bands agrees and
+    no name is that of another band. Which bands are missing only names can tell.
 
     Args:
         scene: The open scene.
@@ -52,39 +48,51 @@ def match_bands(
         Band indexes, from 1, in the classifier's order; None for a missing band.
 
     Raises:
-        SceneError: Neither rule fits.
+        SceneError: No rule fits.
     """
-    indexes = data_indexes(scene)
-    described = [(scene.descriptions[i - 1] or "").strip() for i in indexes]
-    names = [name.casefold() for name in described]
-    wanted = [name.casefold() for name in expected]
-    if all(names) and all(names.count(name) == 1 for name in wanted):
-        return tuple(indexes[names.index(name)] for name in wanted)
-    found = [names.count(name) for name in wanted]
-    if missing == "zero" and all(names) and max(found) == 1:
-        return tuple(indexes[names.index(name)] if name in names else None for name in wanted)
-    # A description that names another of the expected bands proves file order wrong.
-    displaced = any(
-        name in wanted and name != want for name, want in zip(names, wanted, strict=False)
-    )
-    if len(indexes) == len(expected) and not displaced:
-        return indexes
+    names = [layer.name for layer in scene.layers]
+    found = find_bands(names, expected)
+    if found is None and not any(names):
+        found = _by_colour(scene, expected)
+    if found is not None:
+        return tuple(position + 1 for position in found)
+    some = find_some_bands(names, expected) if all(names) else None
+    if some is not None and missing == "zero":
+        return tuple(None if position is None else position + 1 for position in some)
+    if len(names) == len(expected) and not contradicts(names, expected):
+        return tuple(range(1, len(names) + 1))
     choice = (
-        "; --missing-bands zero takes the training mean for what is missing"
-        if missing == "error" and all(names) and max(found) == 1
-        else ""
+        "" if some is None else "; --missing-bands zero takes the training mean for what is missing"
     )
-    alpha = f", and {scene.count - len(indexes)} alpha" if len(indexes) < scene.count else ""
+    alpha = f", and {scene.alphas} alpha" if scene.alphas else ""
     raise SceneError(
-        f"scene '{scene.name}' has {len(indexes)} data band(s) "
-        f"[{', '.join(name or 'no name' for name in described)}]{alpha}; the model expects "
+        f"scene '{scene.name}' has {len(names)} data band(s) "
+        f"[{', '.join(name or 'no name' for name in names)}]{alpha}; the model expects "
         f"{len(expected)} [{', '.join(expected)}]: give a scene with these bands, in this order "
-        f"or named by their descriptions{choice}"
+        f"or named by their descriptions or by --bands{choice}"
     )
+
+
+def _by_colour(scene: OpenScene, expected: Sequence[str]) -> tuple[int, ...] | None:
+    """Positions of the expected bands by colour interpretation; None where it does not tell.
+
+    Raises:
+        SceneError: The bands are red, green and blue, and expected in another order. GDAL writes
+            that on any three bands of 8 bits, so it may as well be untrue.
+    """
+    colours = [layer.colour or "" for layer in scene.layers]
+    found = find_bands(colours, expected) if all(map(colour, expected)) else None
+    if found is not None and colours == ["red", "green", "blue"] and found != (0, 1, 2):
+        raise SceneError(
+            f"scene '{scene.name}' has bands coloured red, green and blue; the model expects "
+            f"{len(expected)} [{', '.join(expected)}], and these colours may be GDAL's default: "
+            "name the scene's bands in file order with --bands"
+        )
+    return found
 
 
 def read_tiles(
-    scene: DatasetReader,
+    scene: OpenScene,
     indexes: Sequence[int | None],
     grid: TileGrid,
     row: int,
@@ -109,7 +117,7 @@ def read_tiles(
     y, x = int(rows_from.min()), int(columns_from.min())
     window = Window(x, y, int(columns_from.max()) + 1 - x, int(rows_from.max()) + 1 - y)
     there = [index for index in indexes if index is not None]
-    values, valid = read_masked(scene, window, there)
+    values, valid = scene.read(window, there)
     if len(there) < len(indexes):
         whole = np.full((len(indexes), *valid.shape), np.nan, dtype=np.float32)
         whole[[index is not None for index in indexes]] = values

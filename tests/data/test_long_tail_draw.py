@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from rsmeta.data.chips import ChipArray
-from rsmeta.data.long_tail_draw import ChipSubset, draw_long_tail
+from rsmeta.data.chips import ChipArray, WrappedChips
+from rsmeta.data.long_tail_draw import draw_long_tail
 from rsmeta.errors import DataError
 from rsmeta.recipe import FolderData
 
@@ -44,7 +44,7 @@ def test_more_than_there_are_is_one_line():
 
 def test_a_subset_reads_the_chips_of_its_indexes():
     images = np.arange(4, dtype=np.float32).reshape(4, 1, 1, 1)
-    subset = ChipSubset(ChipArray(images, np.array([0, 1, 0, 1])), np.array([3, 0]))
+    subset = WrappedChips(ChipArray(images, np.array([0, 1, 0, 1])), np.array([3, 0]))
     assert len(subset) == 2
     assert subset.labels.tolist() == [1, 0]
     assert [subset.read(index).item() for index in range(2)] == [3, 0]

@@ -58,7 +58,7 @@ def test_unusable_scenes_end_in_one_line(real_scenes, constant, tmp_path, name):
 def test_awkward_scenes_give_all_products(real_scenes, constant, tmp_path, name, resolution):
     with rasterio.open(real_scenes / name) as source:
         expected = source.dataset_mask() > 0 if "nan" not in name else None
-        bands = tuple(f"b{i}" for i in range(source.count))
+        bands = tuple(f"band {i}" for i in range(source.count))
         done = predict_scene(
             real_scenes / name, constant(bands, tile_size=64), tmp_path, resolution=resolution
         )
