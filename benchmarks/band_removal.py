@@ -4,7 +4,7 @@
 
 Twelve simulated Sentinel-2 bands and LoRA on the embedded backbone. A missing band is the training
 mean, as with `rsmeta predict --missing-bands zero`; which bands are missing is drawn, alike for all
-models. Writes results/band_removal.json, in about seven minutes on one core.
+models. Writes results/band_removal.json, in about ten minutes on one core.
 """
 
 import argparse
