@@ -1,6 +1,6 @@
 """Write the tables of README and docs from the committed results.
 
-    python benchmarks/readme_tables.py
+python benchmarks/readme_tables.py
 """
 
 import json
@@ -108,6 +108,23 @@ def speed_line() -> str:
     )
 
 
+def band_removal_table() -> str:
+    """Accuracy by the number of bands removed, with and without band dropout in training."""
+    result = json.loads((RESULTS / "band_removal.json").read_text())
+    table = pd.DataFrame(result["average_accuracy"])
+    removed = sorted(table["bands_removed"].unique())
+    lines = ["| band dropout | " + " | ".join(f"{count} removed" for count in removed) + " |"]
+    lines.append("|---" * (len(removed) + 1) + "|")
+    for dropout, rows in table.groupby("band_dropout"):
+        by_count = rows.set_index("bands_removed")
+        cells = [
+            f"{100 * row['mean']:.1f} ± {100 * row['standard_error']:.1f}"
+            for _, row in by_count.loc[removed].iterrows()
+        ]
+        lines.append(f"| {dropout:g} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def fill(text: str) -> str:
     """Replace what stands between the markers of a text by what the results say."""
     parts = {
@@ -116,6 +133,7 @@ def fill(text: str) -> str:
         "scene_prediction": scene_line,
         "speed_table": speed_table,
         "speed_line": speed_line,
+        "band_removal": band_removal_table,
     }
     for name, make in parts.items():
         pattern = rf"(<!-- results: {name} -->\n).*?(<!-- end -->)"
