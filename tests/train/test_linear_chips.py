@@ -93,7 +93,7 @@ def test_a_scene_of_a_chip_s_raw_values_gets_the_chip_s_probabilities(run, recip
     inspected = load_inspected(recipe)
     model = load_run(run, merged=True)
     test = inspected.data.test
-    items = ChipDataset(test, inspected.statistics, recipe.backbone.image_size, "none", 0)
+    items = ChipDataset(test, inspected.statistics, recipe.backbone.image_size, None, 0)
     for index in range(len(test)):
         with torch.no_grad():
             expected = model.classifier(items[index][0][None]).softmax(-1)[0]
