@@ -181,6 +181,11 @@ class ChipDataModule(L.LightningDataModule):
             if recipe.learns_modulators
             else None
         )
+        self._done: tuple[int, int] = (0, 0)
+
+    def skip(self, epoch: int, batches: int) -> None:
+        """Begin one epoch after so many of its batches, which were used already."""
+        self._done = epoch, batches
 
     @torch.no_grad()
     def keep_tokens(self, tokens_of: Callable[[Tensor], Tensor]) -> None:
@@ -194,13 +199,28 @@ class ChipDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Chip]:
         """This process's batches of the inner loop, still without radiometric changes."""
-        inner, seed = self._recipe.inner, self._recipe.seed
+        size = self._recipe.inner.batch_size
+        sampler, (epoch, batches) = self._sampler(*this_process()), self._done
+        sampler.skip(epoch, batches * size)
         return DataLoader(
             self._train,
-            batch_size=inner.batch_size,
-            sampler=EpochSampler(self._labels, self.splitter, inner, seed, *this_process()),
+            batch_size=size,
+            sampler=sampler,
             collate_fn=collate,
+            # Of its own: how often an epoch's batches are begun must not move the global numbers.
+            generator=torch.Generator(),
         )
+
+    def _sampler(self, rank: int = 0, processes: int = 1) -> EpochSampler:
+        inner, seed = self._recipe.inner, self._recipe.seed
+        return EpochSampler(self._labels, self.splitter, inner, seed, rank, processes)
+
+    def inner_draw(self, epoch: int, batch: int) -> NDArray[np.int64]:
+        """Chips of one batch of the inner loop, of all processes together."""
+        size, sampler = self._recipe.inner.batch_size, self._sampler()
+        sampler.set_epoch(epoch)
+        draws = [draw.chip for draw in sampler]
+        return np.array(draws[batch * size :][:size], dtype=np.int64)
 
     def inner_steps(self) -> int:
         """Steps of the inner loop over all epochs, which differ in length."""
@@ -237,6 +257,14 @@ class ChipDataModule(L.LightningDataModule):
         """
         if self.splitter is None:
             return []
+        return [
+            collate([self._train[ChipDraw(epoch, int(index))] for index in part])
+            for part in self.outer_draw(epoch, step)
+        ]
+
+    def outer_draw(self, epoch: int, step: int) -> NDArray[np.int64]:
+        """Chips of the validation batches of one outer step, (batches, batch size)."""
+        assert self.splitter is not None
         outer = self._recipe.outer
         pool = self.splitter.split(epoch).outer
         key = (self._recipe.seed, epoch, step)
@@ -245,10 +273,7 @@ class ChipDataModule(L.LightningDataModule):
             drawn = class_balanced_draw(self._labels, pool, size, key)
         else:
             drawn = random_draw(pool, size, key)
-        return [
-            collate([self._train[ChipDraw(epoch, int(index))] for index in part])
-            for part in np.split(drawn, outer.batches)
-        ]
+        return drawn.reshape(outer.batches, outer.batch_size)
 
     def balanced_batches(self) -> Iterator[Batch]:
         """Training chips of all classes alike, without augmentation; always the same ones."""

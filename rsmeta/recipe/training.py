@@ -154,3 +154,10 @@ class Compute(Section):
         description="Compute what comes before the first trained block once a chip instead of "
         "in every step; needs augmentation off, and chips x tokens x width x 4 bytes of memory.",
     )
+    checkpoint_every: int | None = Field(
+        default=None,
+        ge=1,
+        description="Inner steps between two checkpoints within an epoch, for epochs that take "
+        "hours; default: one at the start of each epoch. At the next outer step where it falls "
+        "between two.",
+    )

@@ -29,6 +29,36 @@ def build_trainer(recipe: Recipe, callbacks: Sequence[L.Callback]) -> L.Trainer:
         )
 
 
+def start_at(trainer: L.Trainer, epoch: int, steps: int) -> None:
+    """Let training begin later, with the epochs and steps before counted as done.
+
+    Args:
+        trainer: The trainer.
+        epoch: The epoch to begin with, from 0; its loader leaves out what was used of it already.
+        steps: Inner steps before.
+    """
+    loop = trainer.fit_loop
+    done = dict.fromkeys(("ready", "started", "processed", "completed"), epoch)
+    loop.epoch_progress.load_state_dict({"current": done, "total": done})
+    taken = loop.epoch_loop.manual_optimization.optim_step_progress.total
+    taken.ready = taken.completed = steps
+
+
+def fit(trainer: L.Trainer, module: L.LightningModule, datamodule: L.LightningDataModule) -> None:
+    """Train; an interruption by the keyboard is one here too.
+
+    Raises:
+        KeyboardInterrupt: In the place of the exit that Lightning makes of it.
+    """
+    try:
+        with quiet_lightning():
+            trainer.fit(module, datamodule)
+    except SystemExit:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
+
+
 def seed_everything(seed: int) -> None:
     """Seed all global sources of random numbers; data order has seeded generators of its own."""
     with quiet_lightning():
