@@ -202,6 +202,9 @@ class ChipDataModule(L.LightningDataModule):
         size = self._recipe.inner.batch_size
         sampler, (epoch, batches) = self._sampler(*this_process()), self._done
         sampler.skip(epoch, batches * size)
+        if self.trainer is not None:
+            # Lightning asks for the length before it tells the sampler the epoch.
+            sampler.set_epoch(self.trainer.current_epoch)
         return DataLoader(
             self._train,
             batch_size=size,

@@ -28,6 +28,7 @@ from rsmeta.meta.problem import BilevelProblem, Tensors
 from rsmeta.meta.recorder import TrajectoryRecorder
 from rsmeta.models.classifier import ChipClassifier
 from rsmeta.models.contribution import contributions
+from rsmeta.models.recomputing import whole_graph
 from rsmeta.peft.pruning import largest
 from rsmeta.recipe import Recipe
 from rsmeta.train.checkpoint import StateDict
@@ -58,6 +59,7 @@ class FinetuningModule(L.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.classifier = classifier
+        classifier.backbone.set_grad_checkpointing(recipe.compute.checkpoint_activations)
         self.history: list[EpochRecord] = []
         self._recipe = recipe
         self._from_tokens = recipe.compute.cache_features
@@ -134,12 +136,8 @@ class FinetuningModule(L.LightningModule):
         """One inner step and, when it is due, one outer step."""
         optimiser = self._inner_optimiser
         self._latest = Place(self.current_epoch, self._batches, self.global_step + 1)
-        logits = self.classifier(batch["image"], self._from_tokens)
-        self._sums.passes += len(logits)
-        loss = self._loss(logits, batch["label"])
-        self._count(loss, logits, batch["label"])
         optimiser.zero_grad()
-        self.manual_backward(loss, inputs=self.classifier.inner_parameters())
+        self._count(*self._backward(batch), batch["label"])
         optimiser.step()
         self._batches += 1
         learning_rate = float(self._schedule.get_last_lr()[0])
@@ -150,6 +148,23 @@ class FinetuningModule(L.LightningModule):
         self._recorder.add(batch, learning_rate)
         if self.global_step % self._recipe.outer.every == 0:
             self._outer_step(self._outer)
+
+    def _backward(self, batch: Batch) -> tuple[float, Tensor]:
+        """Add up the gradients of a batch's parts; its loss, and its logits (batch, classes)."""
+        inputs, count = self.classifier.inner_parameters(), len(batch["label"])
+        parts = self._recipe.inner.accumulate
+        value, found = 0.0, []
+        for image, label in zip(
+            batch["image"].chunk(parts), batch["label"].chunk(parts), strict=True
+        ):
+            logits = self.classifier(image, self._from_tokens)
+            # The loss is a mean over chips: that of the batch is the weighted sum of its parts'.
+            loss = self._loss(logits, label) * (len(label) / count)
+            self.manual_backward(loss, inputs=inputs)
+            value += float(loss.detach())
+            found.append(logits.detach())
+        self._sums.passes += count
+        return value, torch.cat(found)
 
     @property
     def _learning(self) -> bool:
@@ -198,9 +213,10 @@ class FinetuningModule(L.LightningModule):
         self._sums.passes += len(batch["label"])
         values = dict(zip(self.classifier.inner_names(), parameters, strict=True))
         replaced = values | {"modulators.rho": rho}
-        logits: Tensor = functional_call(
-            self.classifier, replaced, (batch["image"], self._from_tokens)
-        )
+        with whole_graph(self.classifier.backbone):
+            logits: Tensor = functional_call(
+                self.classifier, replaced, (batch["image"], self._from_tokens)
+            )
         return logits
 
     def _inner_loss(self, parameters: Tensors, rho: Tensor, batch: Batch) -> Tensor:
@@ -219,15 +235,14 @@ class FinetuningModule(L.LightningModule):
 
     # --- records ----------------------------------------------------------------------------------
 
-    def _count(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+    def _count(self, loss: float, logits: Tensor, labels: Tensor) -> None:
+        if not math.isfinite(loss):
+            raise self._not_finite(f"the training loss is {loss}", "inner")
         truth = labels.cpu().numpy()
-        hits = (logits.detach().argmax(dim=-1) == labels).cpu().numpy()
+        hits = (logits.argmax(dim=-1) == labels).cpu().numpy()
         np.add.at(self._sums.seen, truth, 1)
         np.add.at(self._sums.hits, truth, hits)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise self._not_finite(f"the training loss is {value}", "inner")
-        self._sums.losses.append(value)
+        self._sums.losses.append(loss)
 
     def _not_finite(self, what: str, loop: Literal["inner", "outer"]) -> NonFiniteError:
         """The error for the latest batch of a loop."""

@@ -3,17 +3,23 @@
 import errno
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from typer.testing import CliRunner
 
+from rsmeta import finetuning
+from rsmeta.cli import app
+from rsmeta.data.inspection import load_inspected
 from rsmeta.drafts import final_path, unfinished_run
-from rsmeta.errors import RunError, TrainingError
+from rsmeta.errors import RunError
 from rsmeta.finetuning import finetune, resume
 from rsmeta.meta.outer_loop import OuterStep
-from rsmeta.models.classifier import ChipClassifier
+from rsmeta.models.classifier import ChipClassifier, build_classifier
+from rsmeta.origin import origin_of
 from rsmeta.recipe import Recipe
 from rsmeta.train.module import FinetuningModule
 
@@ -90,18 +96,26 @@ def compare(run, other):
 
 # --- the same end ---------------------------------------------------------------------------------
 
-STEPS = [(FinetuningModule, "training_step", number) for number in (1, 2, 3, 5, 6, 7, 9)]
-STAGES = [
-    (OuterStep, "__call__", 1),
+POINTS = [
+    (FinetuningModule, "training_step", 1),
+    (FinetuningModule, "training_step", 4),  # between two outer steps
+    (FinetuningModule, "training_step", 7),
     (OuterStep, "__call__", 3),
-    (torch.optim.Adam, "step", 2),
-    (FinetuningModule, "on_train_epoch_end", 1),
     (FinetuningModule, "on_train_epoch_end", 2),
     (FinetuningModule, "test_step", 1),
 ]
+MORE_POINTS = [
+    *((FinetuningModule, "training_step", number) for number in (2, 3, 5, 6, 8)),
+    (OuterStep, "__call__", 1),
+    (torch.optim.Adam, "step", 2),
+    (FinetuningModule, "on_train_epoch_end", 1),
+]
 
 
-@pytest.mark.parametrize(("target", "name", "number"), [*STEPS, *STAGES])
+@pytest.mark.parametrize(
+    ("target", "name", "number"),
+    [*POINTS, *(pytest.param(*point, marks=pytest.mark.slow) for point in MORE_POINTS)],
+)
 def test_a_run_killed_anywhere_ends_as_the_one_that_was_not(
     tmp_path, monkeypatch, undisturbed, target, name, number
 ):
@@ -117,6 +131,7 @@ def test_a_run_killed_anywhere_ends_as_the_one_that_was_not(
     "sections",
     [
         {"compute": {"checkpoint_every": None}},
+        {"inner": {"accumulate": 2}, "compute": {"checkpoint_activations": True}},
         {"inner": {"optimiser": {"name": "adamw"}}, "outer": {"engine": "finite_difference"}},
         {"outer": {"engine": "unrolled", "every": 3}, "augmentation": {"radiometry": "sar"}},
         {"peft": {"pruning": {"every": 1, "keep": 0.5}}},
@@ -127,7 +142,7 @@ def test_a_run_killed_anywhere_ends_as_the_one_that_was_not(
     ],
     ids=lambda sections: str(sections),
 )
-@pytest.mark.parametrize("number", [4, 8])
+@pytest.mark.parametrize("number", [7, pytest.param(4, marks=pytest.mark.slow)])
 def test_every_kind_of_run_goes_on_exactly(tmp_path, monkeypatch, undisturbed, sections, number):
     recipe = small(tmp_path, **sections)
     draft = interrupted(recipe, monkeypatch, FinetuningModule, "training_step", number)
@@ -161,4 +176,143 @@ def test_a_run_interrupted_twice_and_while_writing_goes_on(tmp_path, monkeypatch
         with pytest.raises(KilledError):
             resume(draft)
     (draft / ".checkpoint.safetensors").write_bytes(b"torn")
+    compare(resume(draft).folder, undisturbed())
+
+
+# --- what stops it --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """The folder of runs with one that was interrupted in its second epoch."""
+    folder = tmp_path_factory.mktemp("begun")
+    with pytest.MonkeyPatch.context() as patch:
+        draft = interrupted(small(folder), patch, FinetuningModule, "training_step", 7)
+    return draft
+
+
+@pytest.fixture
+def draft(begun, tmp_path):
+    return shutil.copytree(begun, tmp_path / "runs" / begun.name)
+
+
+def test_a_changed_recipe_is_one_line(draft):
+    text = (draft / "recipe.yaml").read_text()
+    (draft / "recipe.yaml").write_text(text.replace("momentum: 0.9", "momentum: 0.8"))
+    with pytest.raises(RunError, match=r"recipe.yaml was changed since it began; undo that"):
+        resume(draft)
+    assert (draft / "checkpoint.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("data", "0" * 64, "its chips are not those it began with; restore them, or start afresh"),
+        ("backbone", "0" * 64, "the weights of its backbone are not those"),
+        ("torch", "1.0", "it began with torch 2.* this is 1.0; install that version"),
+    ],
+)
+def test_another_origin_is_one_line(draft, monkeypatch, name, value, message):
+    origin = finetuning.origin_of
+    monkeypatch.setattr(finetuning, "origin_of", lambda *a: origin(*a) | {name: value})
+    with pytest.raises(RunError, match=message):
+        resume(draft)
+
+
+def test_other_chips_or_labels_have_another_digest(tmp_path):
+    recipe = small(tmp_path)
+    found = load_inspected(recipe)
+    built = build_classifier(recipe, found.data.bands, 11, found.statistics)
+    first = origin_of(recipe, found.data, found.statistics, built)
+    moved = replace(found.statistics, mean=tuple(m + 1e-6 for m in found.statistics.mean))
+    assert origin_of(recipe, found.data, moved, built)["data"] != first["data"]
+    swapped = replace(found.data, train=found.data.test, test=found.data.train)
+    assert origin_of(recipe, swapped, found.statistics, built)["data"] != first["data"]
+    elsewhere = recipe.model_copy(update={"runs": tmp_path / "elsewhere"})
+    assert origin_of(elsewhere, found.data, found.statistics, built) == first
+
+
+def test_a_damaged_checkpoint_is_one_line(draft):
+    file = draft / "checkpoint.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(RunError, match=r"checkpoint.safetensors' is damaged: .*; delete it"):
+        resume(draft)
+
+
+def test_a_wrong_run_lists_the_unfinished_ones(draft):
+    runs = draft.parent
+    listed = f"unfinished in '{runs}': {final_path(draft)}$"
+    for wrong in (runs / "nothing", runs):
+        with pytest.raises(RunError, match=listed):
+            resume(wrong)
+    (runs / "done").mkdir()
+    with pytest.raises(RunError, match="done' is finished already"):
+        resume(runs / "done")
+
+
+def test_a_run_is_written_by_one_process_alone(draft):
+    with unfinished_run(draft), pytest.raises(RunError, match="written by another process"):
+        resume(draft)
+
+
+def test_a_recipe_and_a_run_exclude_each_other():
+    for words in (["r.yaml", "--resume", "run"], [], ["--resume", "run", "--set", "seed=1"]):
+        found = CliRunner().invoke(app, ["finetune", *words])
+        assert isinstance(found.exception, RunError)
+        assert "or --resume RUN alone" in str(found.exception)
+
+
+def test_the_keyboard_stops_it_and_it_says_how_to_go_on(tmp_path, monkeypatch, caplog):
+    def pressed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OuterStep, "__call__", pressed)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(small(tmp_path))
+    (draft,) = (tmp_path / "runs").glob(".*.partial")
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "rsmeta.drafts"]
+    assert line.endswith(f"go on with: rsmeta finetune --resume {final_path(draft)}")
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_a_full_disk_is_one_line_and_leaves_the_last_good_state(
+    tmp_path, monkeypatch, undisturbed, number
+):
+    calls = []
+
+    def full(file):
+        calls.append(None)
+        if len(calls) == number:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    recipe = small(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(RunError, match="cannot be written: .*No space left on device") as told:
+            finetune(recipe)
+    assert "\n" not in str(told.value)
+    left = list((tmp_path / "runs").glob(".*"))
+    if number == 1:
+        assert left == [] and "--resume" not in str(told.value)
+        return
+    (draft,) = left
+    assert sorted(path.name for path in draft.iterdir()) == [
+        "checkpoint.safetensors",
+        "recipe.yaml",
+    ]
+    assert f"go on with: rsmeta finetune --resume {final_path(draft)}" in str(told.value)
+    compare(resume(draft).folder, undisturbed())
+
+
+def test_a_disk_that_is_full_at_the_end_keeps_the_training(tmp_path, monkeypatch, undisturbed):
+    def full(*arguments):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finetuning, "write_history", full)
+        with pytest.raises(RunError, match=r"Read-only file system; mend that and go on with"):
+            finetune(small(tmp_path))
+    (draft,) = (tmp_path / "runs").glob(".*.partial")
+    monkeypatch.setattr(FinetuningModule, "training_step", None)  # all of it is done
     compare(resume(draft).folder, undisturbed())
