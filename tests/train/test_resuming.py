@@ -3,9 +3,12 @@
 import errno
 import os
 import shutil
+import signal
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -179,6 +182,32 @@ def test_a_run_interrupted_twice_and_while_writing_goes_on(tmp_path, monkeypatch
     compare(resume(draft).folder, undisturbed())
 
 
+@pytest.mark.slow
+def test_processes_killed_at_random_moments_lose_nothing(tmp_path, undisturbed):
+    """Real SIGKILLs; the next process goes on, until a run is finished, and then with a new one."""
+    sections = {"inner": {"epochs": 6, "batch_size": 4}}
+    whole, context = undisturbed(**sections), get_context("fork")
+    delays, kills, runs = np.random.default_rng(0), 0, tmp_path / "runs"
+    while kills < 10:
+        begun = [p for p in runs.glob(".*.partial") if (p / "recipe.yaml").is_file()]
+        target, argument = (resume, begun[0]) if begun else (finetune, small(tmp_path, **sections))
+        process = context.Process(target=target, args=(argument,))
+        process.start()
+        process.join(delays.uniform(0.1, 6))
+        if process.is_alive():
+            process.kill()
+            kills += 1
+        process.join()
+        assert process.exitcode in (0, -signal.SIGKILL)
+    for draft in runs.glob(".*.partial"):
+        if (draft / "recipe.yaml").is_file():
+            resume(draft)
+    finished = [path for path in runs.iterdir() if not path.name.startswith(".")]
+    for run in {path.resolve() for path in finished}:
+        compare(run, whole)
+    assert finished
+
+
 # --- what stops it --------------------------------------------------------------------------------
 
 
@@ -289,7 +318,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_good_state(
     recipe = small(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(RunError, match="cannot be written: .*No space left on device") as told:
+        with pytest.raises(RunError, match=r"cannot be written: .*No space left on device") as told:
             finetune(recipe)
     assert "\n" not in str(told.value)
     left = list((tmp_path / "runs").glob(".*"))
