@@ -59,7 +59,7 @@ def unfinished_run(run: Path) -> Iterator[Path]:
     Raises:
         RunError: There is no such unfinished run, or another process is at it.
     """
-    draft = _draft_of(run)
+    draft = hidden_folder(run)
     if not draft.is_dir():
         if run.is_dir() and not _unfinished(run):
             raise RunError(f"run '{run}' is finished already; predict with it: --run {run}")
@@ -75,7 +75,8 @@ def final_path(draft: Path) -> Path:
     return draft.with_name(draft.name.removeprefix(".").removesuffix(_SUFFIX))
 
 
-def _draft_of(run: Path) -> Path:
+def hidden_folder(run: Path) -> Path:
+    """Where a run, by its final path or this very folder, is while it is unfinished."""
     return run if run.name.endswith(_SUFFIX) else run.with_name(f".{run.name}{_SUFFIX}")
 
 

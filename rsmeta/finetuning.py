@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import lightning as L
 import torch
@@ -18,7 +18,7 @@ from rsmeta.data.datamodule import ChipDataModule
 from rsmeta.data.inspection import InspectedData, load_inspected
 from rsmeta.data.outer_split import SMALLEST_SPLIT_CLASS
 from rsmeta.data.statistics import BandStatistics
-from rsmeta.drafts import final_path, new_run, unfinished_run
+from rsmeta.drafts import final_path, hidden_folder, new_run, unfinished_run
 from rsmeta.errors import RunError
 from rsmeta.longtail.groups import class_groups
 from rsmeta.longtail.metrics import Metrics, compute_metrics
@@ -52,7 +52,14 @@ from rsmeta.train.nonfinite import NonFiniteError, told
 from rsmeta.train.progress import TrainingProgress
 from rsmeta.train.pruning import PruneWhileTraining
 from rsmeta.train.records import EpochRecord
-from rsmeta.train.trainer import build_trainer, fit, quiet_lightning, seed_everything, start_at
+from rsmeta.train.trainer import (
+    build_trainer,
+    fit,
+    follows,
+    quiet_lightning,
+    seed_everything,
+    start_at,
+)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -100,6 +107,8 @@ def finetune(recipe: Recipe, console: Console | None = None) -> FinishedRun:
         RecipeError: The recipe does not fit the backbone.
         RunError: The run folder cannot be written.
     """
+    if follows(recipe):
+        _train_along(recipe, None)
     with new_run(recipe.runs, recipe.name) as draft:
         write_recipe(draft, recipe)
         metrics = _finish(draft, recipe, console)
@@ -118,7 +127,10 @@ def resume(run: Path, console: Console | None = None) -> FinishedRun:
         RunError: There is no such unfinished run, or its recipe, its chips, the backbone or the
             software have changed.
     """
-    with unfinished_run(run) as draft:
+    draft = hidden_folder(run)
+    if (draft / RECIPE).is_file() and follows(recipe := read_recipe(Recipe, draft / RECIPE)):
+        _train_along(recipe, draft)
+    with unfinished_run(run):
         if not (draft / RECIPE).is_file():
             raise RunError(f"run '{run}' was interrupted before it began; start it afresh")
         metrics = _finish(draft, read_recipe(Recipe, draft / RECIPE), console)
@@ -129,10 +141,7 @@ def _finish(draft: Path, recipe: Recipe, console: Console | None) -> Metrics:
     """Train, from the folder's checkpoint if there is one, test, and write the run's files."""
     inspected = load_inspected(recipe)
     data, statistics = inspected.data, inspected.statistics
-    seed_everything(recipe.seed)
-    built = build_classifier(recipe, data.bands, len(data.classes), statistics)
-    require_normalised(built.classifier, data, recipe.seed)
-    built.classifier.store_frozen_low()
+    built = _built(recipe, inspected)
     if console is not None:
         console.print(built.plan_table())
     history, seconds = _train_with_checkpoints(draft, recipe, inspected, built, console)
@@ -145,6 +154,36 @@ def _finish(draft: Path, recipe: Recipe, console: Console | None) -> Metrics:
     times = {"training_seconds": round(seconds, 2)}
     write_run(draft, recipe, data, statistics, built, found, times)
     return found.metrics
+
+
+def _train_along(recipe: Recipe, draft: Path | None) -> NoReturn:
+    """Train in a process that another one leads, which tests and writes; then end it.
+
+    Args:
+        recipe: The recipe.
+        draft: Folder of the run that goes on; None for one that begins.
+
+    Raises:
+        SystemExit: Training is done.
+    """
+    logging.getLogger("rsmeta").setLevel(logging.ERROR)  # the other one says it
+    inspected = load_inspected(recipe)
+    built = _built(recipe, inspected)
+    state = None
+    if draft is not None and (draft / CHECKPOINT).is_file():
+        state = read_checkpoint(draft / CHECKPOINT).state
+    train(recipe, inspected.data, inspected.statistics, built, (), state)
+    raise SystemExit(0)
+
+
+def _built(recipe: Recipe, inspected: InspectedData) -> BuiltModel:
+    """The model before training."""
+    data = inspected.data
+    seed_everything(recipe.seed)
+    built = build_classifier(recipe, data.bands, len(data.classes), inspected.statistics)
+    require_normalised(built.classifier, data, recipe.seed)
+    built.classifier.store_frozen_low()
+    return built
 
 
 def _train_with_checkpoints(
@@ -207,7 +246,7 @@ def train(
     every = list(callbacks)
     if recipe.pruning is not None:
         every.append(PruneWhileTraining(recipe.pruning, len(modulated_sites(built.plan))))
-    trainer = build_trainer(recipe, every)
+    trainer = build_trainer(recipe, every, distributed=recipe.compute.processes > 1)
     if recipe.compute.cache_features:
         _cache_features(datamodule, built.classifier, trainer.strategy.root_device)
     if state is not None:

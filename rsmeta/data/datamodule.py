@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 from rsmeta.data.band_dropout import dropped_bands
 from rsmeta.data.chips import ChipSet, LabelledData
 from rsmeta.data.outer_split import OuterSplitter, class_balanced_draw, random_draw
+from rsmeta.data.processes import this_process
 from rsmeta.data.radiometry import build_radiometry
-from rsmeta.data.samplers import ChipDraw, EpochSampler, this_process
+from rsmeta.data.samplers import ChipDraw, EpochSampler
 from rsmeta.data.statistics import BandStatistics
 from rsmeta.data.transforms import build_geometry
 from rsmeta.recipe import Augmentation, Recipe
@@ -199,8 +200,9 @@ class ChipDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Chip]:
         """This process's batches of the inner loop, still without radiometric changes."""
-        size = self._recipe.inner.batch_size
-        sampler, (epoch, batches) = self._sampler(*this_process()), self._done
+        rank, processes = this_process()
+        size = self._recipe.inner.batch_size // processes
+        sampler, (epoch, batches) = self._sampler(rank, processes), self._done
         sampler.skip(epoch, batches * size)
         if self.trainer is not None:
             # Lightning asks for the length before it tells the sampler the epoch.
@@ -227,11 +229,13 @@ class ChipDataModule(L.LightningDataModule):
 
     def inner_steps(self) -> int:
         """Steps of the inner loop over all epochs, which differ in length."""
-        inner, count = self._recipe.inner, len(self._labels)
-        if self.splitter is None:
-            return inner.epochs * math.ceil(count / inner.batch_size)
-        parts = (self.splitter.split(epoch).inner for epoch in range(inner.epochs))
-        return sum(math.ceil(len(part) / inner.batch_size) for part in parts)
+        _, processes = this_process()
+        sampler, size = self._sampler(processes=processes), self._recipe.inner.batch_size
+        steps = 0
+        for epoch in range(self._recipe.inner.epochs):
+            sampler.set_epoch(epoch)
+            steps += math.ceil(len(sampler) * processes / size)
+        return steps
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Change the radiometry on the device; Lightning calls this."""
@@ -254,14 +258,17 @@ class ChipDataModule(L.LightningDataModule):
         return self._in_order(self._test)
 
     def outer_batches(self, epoch: int, step: int) -> list[Batch]:
-        """The validation batches of one outer step; a function of seed, epoch and step alone.
+        """This process's part of the validation batches of an outer step.
+
+        They are a function of seed, epoch and step alone.
 
         They are augmented as those of the inner loop are, and so `augmented` has still to be used.
         """
         if self.splitter is None:
             return []
+        rank, processes = this_process()
         return [
-            collate([self._train[ChipDraw(epoch, int(index))] for index in part])
+            collate([self._train[ChipDraw(epoch, int(index))] for index in part[rank::processes]])
             for part in self.outer_draw(epoch, step)
         ]
 

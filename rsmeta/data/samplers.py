@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import torch.distributed
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
@@ -184,10 +183,3 @@ class EpochSampler(Sampler[ChipDraw]):
             draws.append(ChipDraw(self._epoch, chip, turns[chip]))
             turns[chip] += 1
         return iter(draws[self._rank :: self._processes][self._skipped : self._share])
-
-
-def this_process() -> tuple[int, int]:
-    """Rank of this process and number of processes: (0, 1) outside of a distributed run."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1

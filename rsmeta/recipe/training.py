@@ -168,6 +168,12 @@ class Compute(Section):
     """Where and in which precision to compute."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int = Field(
+        default=1,
+        ge=1,
+        description="Devices, or processes of the CPU, a node. Batches are shared out among them.",
+    )
+    num_nodes: int = Field(default=1, ge=1, description="Machines, under torchrun or SLURM.")
     precision: Precision = "float32"
     cache_features: bool = Field(
         default=False,
@@ -186,3 +192,8 @@ class Compute(Section):
         "hours; default: one at the start of each epoch. At the next outer step where it falls "
         "between two.",
     )
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that train together."""
+        return self.devices * self.num_nodes

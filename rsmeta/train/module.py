@@ -19,6 +19,12 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from rsmeta.data.datamodule import Batch, ChipDataModule
+from rsmeta.data.processes import (
+    copy_first_process,
+    mean_over_processes,
+    sum_over_processes,
+    this_process,
+)
 from rsmeta.longtail.losses import build_loss
 from rsmeta.longtail.metrics import Group
 from rsmeta.meta.inner_optimiser import build_inner_optimiser
@@ -101,6 +107,7 @@ class FinetuningModule(L.LightningModule):
             self._start_head()
         else:
             self._load_training_state(self._resumed)
+        copy_first_process(list(self.classifier.trained_state().values()))
         if self._outer is not None:
             self._recorder = TrajectoryRecorder(
                 self._recipe.inner,
@@ -163,8 +170,18 @@ class FinetuningModule(L.LightningModule):
             self.manual_backward(loss, inputs=inputs)
             value += float(loss.detach())
             found.append(logits.detach())
-        self._sums.passes += count
-        return value, torch.cat(found)
+        return self._averaged(value), torch.cat(found)
+
+    def _averaged(self, loss: float) -> float:
+        """Average gradients and loss over the processes; nothing to do where there is one alone."""
+        if this_process()[1] == 1:
+            return loss
+        trained = [p for p in self.classifier.inner_parameters() if p.grad is not None]
+        gradients = [p.grad for p in trained if p.grad is not None]
+        *averaged, mean = mean_over_processes([*gradients, gradients[0].new_tensor(loss)])
+        for parameter, gradient in zip(trained, averaged, strict=True):
+            parameter.grad = gradient
+        return float(mean)
 
     @property
     def _learning(self) -> bool:
@@ -210,7 +227,7 @@ class FinetuningModule(L.LightningModule):
 
     def _logits(self, parameters: Tensors, rho: Tensor, batch: Batch) -> Tensor:
         """Logits at given inner parameters and rho, instead of the module's own."""
-        self._sums.passes += len(batch["label"])
+        self._sums.passes += len(batch["label"]) * this_process()[1]
         values = dict(zip(self.classifier.inner_names(), parameters, strict=True))
         replaced = values | {"modulators.rho": rho}
         with whole_graph(self.classifier.backbone):
@@ -238,10 +255,13 @@ class FinetuningModule(L.LightningModule):
     def _count(self, loss: float, logits: Tensor, labels: Tensor) -> None:
         if not math.isfinite(loss):
             raise self._not_finite(f"the training loss is {loss}", "inner")
-        truth = labels.cpu().numpy()
-        hits = (logits.argmax(dim=-1) == labels).cpu().numpy()
-        np.add.at(self._sums.seen, truth, 1)
-        np.add.at(self._sums.hits, truth, hits)
+        right = labels[logits.argmax(dim=-1) == labels]
+        classes = len(self._sums.seen)
+        counts = [torch.bincount(found, minlength=classes) for found in (labels, right)]
+        seen, hits = (found.cpu().numpy() for found in sum_over_processes(counts))
+        self._sums.seen += seen
+        self._sums.hits += hits
+        self._sums.passes += int(seen.sum())
         self._sums.losses.append(loss)
 
     def _not_finite(self, what: str, loop: Literal["inner", "outer"]) -> NonFiniteError:
