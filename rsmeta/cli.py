@@ -12,7 +12,7 @@ from rich.table import Table
 
 from rsmeta import __version__
 from rsmeta.bands import SimulatedSensor
-from rsmeta.errors import PruningError, RsmetaError, SceneError
+from rsmeta.errors import PruningError, RsmetaError, RunError, SceneError
 
 if TYPE_CHECKING:
     from rsmeta.longtail.metrics import Metrics
@@ -62,14 +62,27 @@ def _root(
 
 
 @app.command(epilog="Example: rsmeta finetune recipes/mstar_longtail.yaml --set peft.rank=16")
-def finetune(recipe: RecipeFile, overrides: Overrides = None) -> None:
+def finetune(
+    recipe: Annotated[Path | None, typer.Argument(metavar="RECIPE", help="Recipe in YAML.")] = None,
+    overrides: Overrides = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Go on with a run that was interrupted, not a RECIPE."),
+    ] = None,
+) -> None:
     """Fine-tune a model by a recipe, test it, and write a run folder."""
     from rsmeta.finetuning import finetune as run
+    from rsmeta.finetuning import resume as go_on
     from rsmeta.recipe import Recipe
     from rsmeta.recipe_reading import read_recipe
 
     console = Console(stderr=True)
-    finished = run(read_recipe(Recipe, recipe, overrides or []), console)
+    if recipe is not None and resume is None:
+        finished = run(read_recipe(Recipe, recipe, overrides or []), console)
+    elif recipe is None and resume is not None and not overrides:
+        finished = go_on(resume, console)
+    else:
+        raise RunError("give a RECIPE, with or without --set, or --resume RUN alone")
     Console().print(_metrics_table(finished.metrics))
     typer.echo(f"run:    {finished.folder}")
     typer.echo(f"report: {finished.folder / 'report.html'}")

@@ -41,6 +41,10 @@ class RunError(RsmetaError):
     """A run folder is missing, incomplete, or does not fit what is asked of it."""
 
 
+class TrainingError(RsmetaError):
+    """Training cannot go on."""
+
+
 class PruningError(RsmetaError):
     """Sites cannot be pruned as asked."""
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rsmeta.drafts import final_path
 from rsmeta.errors import RunError
 from rsmeta.longtail.metrics import Group
 from rsmeta.report import figures
 from rsmeta.report.page import inlined, page_template
 from rsmeta.report.plot import Plot
 from rsmeta.report.run_files import RunFiles
-from rsmeta.runs import final_path
 
 
 def write_report(run: Path) -> Path:

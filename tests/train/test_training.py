@@ -229,6 +229,27 @@ def test_final_epochs_train_on_all_chips_with_the_modulators_as_they_are(tiny_re
     assert history["learning_rate"].iloc[-1] == pytest.approx(0, abs=1e-9)
 
 
+def test_every_epoch_has_the_steps_of_its_own_length(tiny_recipe, monkeypatch):
+    """Final epochs are longer, as they keep no chips for validation."""
+    steps: dict[int, int] = {}
+    step = FinetuningModule.training_step
+
+    def counted(module, batch, index):
+        steps[module.current_epoch] = steps.get(module.current_epoch, 0) + 1
+        step(module, batch, index)
+
+    monkeypatch.setattr(FinetuningModule, "training_step", counted)
+    recipe = tiny_recipe(
+        inner={"epochs": 3, "batch_size": 2},
+        outer={"every": 4, "batch_size": 11, "final_epochs": 1},
+        peft={"blocks": "last:1", "rank": 2},
+    )
+    run = finetune(recipe).folder
+    chips = pd.read_csv(run / "per_class.csv")["train_chips"].sum()
+    assert steps[2] == -(-chips // 2) > steps[0]
+    assert pd.read_csv(run / "history.csv")["learning_rate"].iloc[-1] == pytest.approx(0, abs=1e-12)
+
+
 def test_some_epoch_must_learn_the_modulators(tiny_recipe):
     with pytest.raises(ValidationError, match=r"outer\.final_epochs 2 leaves none of"):
         tiny_recipe(outer={"final_epochs": 2})
