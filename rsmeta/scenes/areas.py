@@ -64,7 +64,7 @@ def _edges(
 
 def _quadrangle_areas(degrees: NDArray[np.float64], geod: pyproj.Geod) -> NDArray[np.float64]:
     """Areas of quadrangles from longitude and latitude of their corners, (2, 4, quadrangles)."""
-    longitude, latitude = np.radians(degrees)
+    longitude, latitude = np.radians(np.where(np.isfinite(degrees), degrees, np.nan))
     steps = (np.roll(longitude, -1, axis=0) - longitude + np.pi) % (2 * np.pi) - np.pi
     around_pole = np.abs(steps.sum(axis=0)) > np.pi
     x = geod.a * (np.cumsum(steps, axis=0) - steps)  # from the first corner on, over 180° too

@@ -1,14 +1,11 @@
 """A STAC item of a scene's products."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pystac
-import shapely
 from pystac.extensions.classification import Classification, ClassificationExtension
 from pystac.extensions.mlm import (
     InputStructure,
@@ -22,6 +19,7 @@ from pystac.extensions.projection import ProjectionExtension
 from pystac.extensions.raster import DataType, RasterBand, RasterExtension
 
 from rsmeta.scenes.classifier import TileClassifier
+from rsmeta.scenes.footprint import footprint
 from rsmeta.scenes.grid import TileGrid
 from rsmeta.scenes.ground import Ground
 from rsmeta.scenes.legend import Legend, hex_colour
@@ -32,7 +30,6 @@ from rsmeta.scenes.product_options import Product, ProductOptions
 from rsmeta.scenes.products import Georeference
 from rsmeta.scenes.source import SceneSource
 
-_POINTS_A_SIDE = 17
 _COG = str(pystac.MediaType.COG)
 _TYPES = {
     Product.CLASSES: (_COG, "Classes", ["data"]),
@@ -43,49 +40,6 @@ _TYPES = {
     Product.SUMMARY: (str(pystac.MediaType.JSON), "Areas of the classes", ["metadata"]),
     Product.QUICKLOOK: (str(pystac.MediaType.PNG), "Classes over the scene", ["overview"]),
 }
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """Outline of a scene in longitude and latitude (RFC 7946).
-
-    Attributes:
-        geometry: GeoJSON; split where it crosses the antimeridian.
-        bbox: West, south, east, north; west is larger than east across the antimeridian.
-    """
-
-    geometry: dict[str, Any]
-    bbox: list[float]
-
-
-def footprint(ground: Ground, shape: tuple[int, int]) -> Footprint | None:
-    """Outline a scene of so many rows and columns; None where it does not tell where it lies."""
-    height, width = shape
-    share = np.linspace(0, 1, _POINTS_A_SIDE)[:-1]
-    zero, one = np.zeros_like(share), np.ones_like(share)
-    columns = np.concatenate([share, one, 1 - share, zero]) * width
-    rows = np.concatenate([zero, share, one, 1 - share]) * height
-    degrees = ground.to_longitude_latitude(columns, rows)
-    if degrees is None or not np.isfinite(degrees).all():
-        return None
-    longitude, latitude = degrees
-    whole_globe = ground.crs is not None and ground.crs.is_geographic
-    if not whole_globe:
-        longitude = np.degrees(np.unwrap(np.radians(longitude)))
-    longitude = longitude - 360 * np.floor((longitude.min() + 180) / 360)
-    outline = shapely.Polygon(np.column_stack([longitude, latitude]))
-    if outline.exterior.is_ccw is False:
-        outline = outline.reverse()
-    west, south, east, north = outline.bounds
-    if east <= 180 + 1e-9:
-        return Footprint(shapely.geometry.mapping(outline), [west, south, east, north])
-    halves = [
-        shapely.affinity.translate(outline.intersection(shapely.box(low, -90, low + 360, 90)), -low
-                                   - 180) for low in (-180, 180)
-    ]  # fmt: skip
-    return Footprint(
-        shapely.geometry.mapping(shapely.MultiPolygon(halves)), [west, south, east - 360, north]
-    )
 
 
 def scene_item(

@@ -86,7 +86,7 @@ def write_geopackage(frame: "geopandas.GeoDataFrame", cells: CellMap, path: Path
                 path, driver="GPKG", layer=LAYER, engine="pyogrio", geometry_type="Polygon"
             )
             style = pd.DataFrame([style_table(LAYER, cells.legend)])
-            pyogrio.write_dataframe(style, path, layer="layer_styles", driver="GPKG")
+            pyogrio.write_dataframe(style, path, layer="layer_styles", driver="GPKG", FID="id")
         except pyogrio.errors.DataSourceError as cause:
             raise OSError(str(cause)) from cause
 

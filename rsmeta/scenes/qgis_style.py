@@ -1,6 +1,7 @@
 """Styles of vector layers, as QGIS stores them in the table `layer_styles` of a GeoPackage."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from xml.etree import ElementTree
 
 from rsmeta.scenes.legend import Legend
@@ -28,6 +29,8 @@ def style_table(layer: str, legend: Legend) -> dict[str, object]:
         "useAsDefault": True,
         "description": "Fill colours of the class map",
         "owner": "",
+        "ui": "",
+        "update_time": datetime.now(UTC),
     }
 
 

@@ -61,7 +61,7 @@ def write_quicklook(
     figure = Figure(figsize=(size[0], size[1]), dpi=_DOTS)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(look)
-    axes.imshow(colours[classes])
+    axes.imshow(np.where(look[..., 3:] > 0, colours[classes], np.uint8(0)))
     axes.set_axis_off()
     handles = _handles(cells)
     if handles:
