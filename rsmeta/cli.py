@@ -129,6 +129,28 @@ def predict(
         Literal["amplitude", "power"] | None,
         typer.Option("--complex", help="Read complex SAR as linear amplitude or power."),
     ] = None,
+    products: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="What to write, with commas: classes, confidence, probabilities, gpkg, parquet, "
+            "summary, quicklook, item, or all. Default: classes,confidence,gpkg,summary,item.",
+        ),
+    ] = None,
+    confidence: Annotated[
+        Literal["float", "byte"],
+        typer.Option(help="Confidence map: float (float32) or byte (uint8 with a scale)."),
+    ] = "float",
+    minimum_confidence: Annotated[
+        float | None,
+        typer.Option(
+            "--min-confidence", help="Confidence in 0..1 below which a cell is 'unknown'."
+        ),
+    ] = None,
+    minimum_area: Annotated[
+        float,
+        typer.Option(help="Merge smaller polygons, in m2, into their largest neighbour."),
+    ] = 0.0,
     on_error: Annotated[
         Literal["stop", "skip"],
         typer.Option(help="After a scene that fails: stop, or skip it and list it in failed.csv."),
@@ -137,13 +159,24 @@ def predict(
         Path | None, typer.Option(help="Truth raster of the (single) scene, to compare with.")
     ] = None,
 ) -> None:
-    """Classify scenes tile by tile: class map, confidence and polygons."""
+    """Classify scenes tile by tile: maps, polygons, a summary and a STAC item."""
     from rsmeta.prediction import predict as classify
-    from rsmeta.scenes import agreement, parse_bands, scene_sources
+    from rsmeta.scenes import (
+        Product,
+        ProductOptions,
+        agreement,
+        parse_bands,
+        parse_products,
+        scene_sources,
+    )
+    from rsmeta.scenes.product_options import DEFAULT_PRODUCTS
 
     sources = scene_sources(scenes or [], parse_bands(bands or []))
     if truth is not None and len(sources) > 1:
         raise SceneError("--truth goes with a single scene; predict the scenes one by one")
+    chosen = DEFAULT_PRODUCTS if products is None else parse_products(products)
+    if truth is not None and Product.CLASSES not in chosen:
+        raise SceneError("--truth is compared with the class map; add classes to --products")
     console = Console(stderr=True)
     for prediction in classify(
         sources,
@@ -154,16 +187,16 @@ def predict(
         missing_bands=missing_bands,
         complex_part=complex_part,
         match_resolution=match_resolution,
+        products=ProductOptions(chosen, confidence, minimum_confidence, minimum_area),
         on_error=on_error,
         console=console,
     ):
-        typer.echo(f"map:        {prediction.classes}")
-        typer.echo(f"confidence: {prediction.confidence}")
-        typer.echo(f"polygons:   {prediction.polygons}")
+        for product, path in prediction.files.items():
+            typer.echo(f"{product + ':':<15}{path}")
         if truth is not None:
             found = agreement(prediction.classes, truth)
             typer.echo(
-                f"agreement:  {found.overall:.1%} of the labelled pixels, "
+                f"agreement:     {found.overall:.1%} of the labelled pixels, "
                 f"{found.mean_recall:.1%} on average over classes"
             )
 

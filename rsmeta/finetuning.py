@@ -45,6 +45,7 @@ from rsmeta.runs import (
     write_recipe,
     write_results,
 )
+from rsmeta.train.calibration import Calibration, calibrate
 from rsmeta.train.checkpoint import CHECKPOINT, StateDict, read_checkpoint
 from rsmeta.train.checkpointing import Checkpointing
 from rsmeta.train.module import FinetuningModule
@@ -86,12 +87,17 @@ class Evaluation:
         contributions: Of each site, see `rsmeta.models.contribution`; measured on training chips.
         trained_parameters: Number of trained parameters: adapters, head and learned modulators.
         seconds: Time that the test took.
+        calibration: The temperature of its confidences.
+        calibration_errors: Expected calibration error on the test chips, in 0..1, without and with
+            that temperature.
     """
 
     metrics: Metrics
     contributions: dict[AnySite, float]
     trained_parameters: int
     seconds: float
+    calibration: Calibration
+    calibration_errors: tuple[float, float]
 
 
 def finetune(recipe: Recipe, console: Console | None = None) -> FinishedRun:
@@ -282,7 +288,7 @@ def _cache_features(
 def evaluate(
     recipe: Recipe, data: LabelledData, statistics: BandStatistics, classifier: ChipClassifier
 ) -> Evaluation:
-    """Classify the test chips, and measure the contributions of the sites on training chips.
+    """Calibrate, classify the test chips, and measure the sites' contributions on training chips.
 
     Args:
         recipe: The classifier's recipe.
@@ -297,6 +303,8 @@ def evaluate(
     counts = data.train_counts
     groups = class_groups(recipe.long_tail, data.classes, counts)
     module = FinetuningModule(recipe, classifier, counts, groups, datamodule)
+    calibration = calibrate(classifier, datamodule, balanced=recipe.outer.balanced)
+    module.temperature = calibration.temperature
     started = time.perf_counter()
     with quiet_lightning():
         build_trainer(recipe, []).test(module, datamodule, verbose=False)
@@ -306,6 +314,8 @@ def evaluate(
         contributions(classifier, datamodule.balanced_batches()),
         sum(tensor.numel() for tensor in classifier.parameters() if tensor.requires_grad),
         seconds,
+        calibration,
+        module.calibration_errors,
     )
 
 
@@ -342,6 +352,7 @@ def write_run(
         sites=tuple(modulated_sites(built.plan)),
         versions=current_versions(),
         pixel_size=data.pixel_size,
+        temperature=evaluation.calibration.temperature,
     )
     write_recipe(folder, recipe)
     write_plan(folder, built.plan)
@@ -352,6 +363,11 @@ def write_run(
         "backbone_parameters": built.backbone_parameters,
         "train_chips": len(data.train),
         "test_chips": len(data.test),
+        "temperature": evaluation.calibration.temperature,
+        "temperature_fitted_on": evaluation.calibration.fitted_on,
+        "temperature_chips": evaluation.calibration.chips,
+        "calibration_error_before": evaluation.calibration_errors[0],
+        "calibration_error": evaluation.calibration_errors[1],
     }
     write_results(folder, evaluation.metrics, facts)
     write_modulators(folder, built.plan, built.classifier, evaluation.contributions)

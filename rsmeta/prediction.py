@@ -3,20 +3,31 @@
 import csv
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 from rsmeta.bands import Unit
 from rsmeta.errors import SceneError
 from rsmeta.rasters import ComplexPart
 from rsmeta.runs import TrainedModel, load_run
-from rsmeta.scenes import ReadOptions, ScenePrediction, SceneSource, predict_scene, scene_sources
+from rsmeta.scenes import (
+    ModelDescription,
+    ProductOptions,
+    ReadOptions,
+    ScenePrediction,
+    SceneSource,
+    predict_scene,
+    scene_sources,
+)
+from rsmeta.scenes.map_writer import Resolution
 from rsmeta.scenes.opening import MissingBands
-from rsmeta.scenes.predict import Resolution
+from rsmeta.scenes.pipeline import Progress
 from rsmeta.scenes.products import writing
 
 _LOGGER = logging.getLogger(__name__)
@@ -35,6 +46,7 @@ def predict(
     missing_bands: MissingBands = "error",
     complex_part: ComplexPart | None = None,
     match_resolution: bool = False,
+    products: ProductOptions | None = None,
     on_error: OnError = "stop",
     console: Console | None = None,
 ) -> Iterator[ScenePrediction]:
@@ -50,6 +62,7 @@ def predict(
         complex_part: What complex values are read as; None refuses them.
         match_resolution: Whether scenes whose pixels are more than 10 % larger or smaller than
             those the model was trained on are resampled to these.
+        products: Which products to write, and how; None for the defaults.
         on_error: `stop` at the first scene that cannot be classified, or `skip` it: the others
             are classified, and `failed.csv` in `out` tells the path and the reason.
         console: Where to draw the progress bar; None for no bar.
@@ -66,10 +79,15 @@ def predict(
     model = load_run(run, merged=True)
     _tell_units(model, complex_part)
     options = ReadOptions(complex_part, model.card.pixel_size, match_resolution, missing_bands)
+    described = _description(model, run)
     failures: list[tuple[str, str]] = []
     for source in sources:
         try:
-            prediction = _predict_one(source, model, out, stride, resolution, options, console)
+            with _progress(source.name, console) as progress:
+                prediction = predict_scene(
+                    source, model, out, stride=stride, resolution=resolution, options=options,
+                    products=products, model=described, progress=progress,
+                )  # fmt: skip
         except SceneError as error:
             if on_error == "stop":
                 raise
@@ -100,26 +118,24 @@ def _tell_units(model: TrainedModel, complex_part: ComplexPart | None) -> None:
         )
 
 
-def _predict_one(
-    source: SceneSource,
-    model: TrainedModel,
-    out: Path,
-    stride: int | None,
-    resolution: Resolution,
-    options: ReadOptions,
-    console: Console | None,
-) -> ScenePrediction:
+def _description(model: TrainedModel, run: Path) -> ModelDescription:
+    card = model.card
+    return ModelDescription(
+        run=run.resolve().name,
+        architecture=card.backbone,
+        method=model.recipe.peft.method,
+        backbone_sha256=card.backbone_sha256,
+        temperature=card.temperature,
+        versions=card.versions,
+    )
+
+
+@contextmanager
+def _progress(name: str, console: Console | None) -> Iterator[Progress]:
+    """A bar for the tiles of a scene, and what moves it."""
     with _progress_bar(console) as bar:
-        task = bar.add_task(source.name, total=None)
-        return predict_scene(
-            source,
-            model,
-            out,
-            stride=stride,
-            resolution=resolution,
-            options=options,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _write_failures(path: Path, failures: Sequence[tuple[str, str]]) -> None:
@@ -129,8 +145,8 @@ def _write_failures(path: Path, failures: Sequence[tuple[str, str]]) -> None:
             csv.writer(file).writerows([("scene", "reason"), *failures])
 
 
-def _progress_bar(console: Console | None) -> Progress:
-    return Progress(
+def _progress_bar(console: Console | None) -> Bar:
+    return Bar(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),

@@ -51,6 +51,8 @@ class ModelCard:
         versions: Versions of rsmeta and of what computes the numbers.
         pixel_size: Side of the training chips' pixels on the ground in metres; None where the
             chips do not tell, and in runs of older versions.
+        temperature: Divides the logits before the softmax, see `rsmeta.train.calibration`; 1 in
+            runs of older versions.
     """
 
     classes: tuple[str, ...]
@@ -62,6 +64,7 @@ class ModelCard:
     sites: tuple[AnySite, ...]
     versions: dict[str, str]
     pixel_size: float | None = None
+    temperature: float = 1.0
 
     @classmethod
     def from_json(cls, text: str) -> "ModelCard":
@@ -70,7 +73,7 @@ class ModelCard:
         Raises:
             KeyError, TypeError, ValueError: The text is no model card.
         """
-        values = {"pixel_size": None} | json.loads(text)
+        values = {"pixel_size": None, "temperature": 1.0} | json.loads(text)
         known = {field.name: values[field.name] for field in fields(cls)}
         statistics = _statistics_from(known["statistics"])
         known |= {name: tuple(known[name]) for name in ("classes", "bands")}
@@ -273,8 +276,9 @@ class TrainedModel:
         return logits
 
     def probabilities(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map tiles (n, bands, height, width) to class probabilities (n, classes)."""
-        probabilities = self.logits(torch.from_numpy(tiles)).softmax(dim=-1)
+        """Map tiles (n, bands, height, width) to calibrated class probabilities (n, classes)."""
+        logits = self.logits(torch.from_numpy(tiles)).float() / self.card.temperature
+        probabilities = logits.softmax(dim=-1)
         return probabilities.cpu().numpy()
 
 

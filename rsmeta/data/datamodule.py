@@ -290,8 +290,19 @@ class ChipDataModule(L.LightningDataModule):
         everything = np.arange(len(self._labels))
         size = _CHIPS_A_CLASS * len(np.unique(self._labels))
         drawn = class_balanced_draw(self._labels, everything, size, (self._recipe.seed,))
-        for start in range(0, size, _BATCH_SIZE):
-            part = drawn[start : start + _BATCH_SIZE]
+        return self.plain_batches(drawn)
+
+    def held_out(self) -> NDArray[np.int64]:
+        """Indexes of the training chips that did not train in the last epoch; often none."""
+        if self.splitter is None:
+            return np.empty(0, dtype=np.int64)
+        split = self.splitter.split(self._recipe.inner.epochs - 1)
+        return np.setdiff1d(split.outer, split.inner)
+
+    def plain_batches(self, indexes: NDArray[np.int64]) -> Iterator[Batch]:
+        """Training chips by their indexes, without augmentation."""
+        for start in range(0, len(indexes), _BATCH_SIZE):
+            part = indexes[start : start + _BATCH_SIZE]
             yield collate([self._plain_train[int(index)] for index in part])
 
     def _in_order(self, dataset: _TrainingSet) -> DataLoader[Chip]:

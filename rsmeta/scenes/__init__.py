@@ -2,19 +2,25 @@
 
 from rsmeta.scenes.classifier import TileClassifier
 from rsmeta.scenes.inputs import parse_bands, scene_sources
+from rsmeta.scenes.model_description import ModelDescription
 from rsmeta.scenes.opening import ReadOptions
 from rsmeta.scenes.predict import ScenePrediction, predict_scene
+from rsmeta.scenes.product_options import Product, ProductOptions, parse_products
 from rsmeta.scenes.source import SceneSource
 from rsmeta.scenes.truth import Agreement, agreement
 
 __all__ = [
     "Agreement",
+    "ModelDescription",
+    "Product",
+    "ProductOptions",
     "ReadOptions",
     "ScenePrediction",
     "SceneSource",
     "TileClassifier",
     "agreement",
     "parse_bands",
+    "parse_products",
     "predict_scene",
     "scene_sources",
 ]

@@ -6,7 +6,10 @@ from numpy.typing import NDArray
 from rsmeta.scenes.grid import TileGrid
 
 NO_CLASS = 255
-"""Class index of a cell or pixel without one; the nodata value of class maps."""
+"""Nodata value of class maps of 8 bits."""
+
+UNCLASSIFIED = 65_535
+"""Class index of a cell that no tile covers."""
 
 _MIN_WEIGHT = 1e-6
 
@@ -43,12 +46,15 @@ class CellBlender:
         self._sums[:, cells] += weight * probabilities.astype(np.float64)
         self._weights[:, cells] += weight
 
-    def close(self, row: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def close(
+        self, row: int
+    ) -> tuple[NDArray[np.uint16], NDArray[np.float32], NDArray[np.float32]]:
         """Finish a tile row: return the cell rows that no later tile reaches.
 
         Returns:
-            Class index, uint8, and its probability, float32, both (cell rows, cell columns);
-            `NO_CLASS` and NaN where no tile was added.
+            Class index, uint16, and its probability, float32, both (cell rows, cell columns), and
+            the probabilities of all classes, float32, (cell rows, cell columns, classes);
+            `UNCLASSIFIED` and NaN where no tile was added.
         """
         rows = self._grid.closed_rows(row)
         count = -(-len(rows) // self._grid.cell)
@@ -56,9 +62,11 @@ class CellBlender:
         weights = self._weights[:count, :width]
         covered = weights > 0
         mean = self._sums[:count, :width] / np.where(covered, weights, 1.0)[..., None]
-        classes = np.where(covered, mean.argmax(axis=-1), NO_CLASS).astype(np.uint8)
-        confidence = np.where(covered, np.clip(mean.max(axis=-1), 0.0, 1.0), np.nan)
+        classes = np.where(covered, mean.argmax(axis=-1), UNCLASSIFIED).astype(np.uint16)
+        np.clip(mean, 0.0, 1.0, out=mean)
+        mean[~covered] = np.nan
+        probabilities = mean.astype(np.float32)
         for buffer in (self._sums, self._weights):
             buffer[: len(buffer) - count] = buffer[count:].copy()
             buffer[len(buffer) - count :] = 0.0
-        return classes, confidence.astype(np.float32)
+        return classes, probabilities.max(axis=-1), probabilities

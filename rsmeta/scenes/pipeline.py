@@ -21,13 +21,15 @@ class ClassifiedRows:
     """The part of a scene that one tile row completes.
 
     Attributes:
-        classes: Class index, (cell rows, cell columns).
-        confidence: Its probability, (cell rows, cell columns).
+        classes: Class index, `UNCLASSIFIED` for none, (cell rows, cell columns).
+        confidence: Its probability, NaN for none, (cell rows, cell columns).
+        probabilities: Of all classes, (cell rows, cell columns, classes).
         valid: Which pixels under these cells are valid, (pixel rows, width).
     """
 
-    classes: NDArray[np.uint8]
+    classes: NDArray[np.uint16]
     confidence: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
     valid: NDArray[np.bool_]
 
 

@@ -1,141 +1,132 @@
 """Vectors out: regions of equal class as polygons, with their confidence and area."""
 
+import math
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
+import pandas as pd
+import pyogrio
 import pyogrio.errors
-import pyproj
 import shapely
 from numpy.typing import NDArray
-from rasterio import Affine, features
-from rasterio.crs import CRS
+from rasterio import features
 from scipy import ndimage
 
-from rsmeta.scenes.blend import NO_CLASS
-from rsmeta.scenes.pipeline import ClassifiedRows
-from rsmeta.scenes.products import Georeference, writing
+from rsmeta.errors import SceneError
+from rsmeta.scenes.areas import pixels_per_cell
+from rsmeta.scenes.cell_map import CellMap
+from rsmeta.scenes.grid import TileGrid
+from rsmeta.scenes.ground import Ground
+from rsmeta.scenes.products import writing
+from rsmeta.scenes.qgis_style import style_table
 
 LAYER = "classes"
 
 
-@dataclass(frozen=True)
-class CellMap:
-    """A whole scene at cell resolution.
-
-    Attributes:
-        classes: Class index, `NO_CLASS` where a cell has no valid pixel; (rows, columns).
-        confidence: Probability of that class, NaN where there is none; (rows, columns).
-        valid_pixels: Number of valid pixels in each cell; (rows, columns).
-    """
-
-    classes: NDArray[np.uint8]
-    confidence: NDArray[np.float32]
-    valid_pixels: NDArray[np.uint32]
-
-    @classmethod
-    def empty(cls, shape: tuple[int, int]) -> "CellMap":
-        """A map without any class."""
-        return cls(
-            np.full(shape, NO_CLASS, dtype=np.uint8),
-            np.full(shape, np.nan, dtype=np.float32),
-            np.zeros(shape, dtype=np.uint32),
-        )
-
-    def fill(
-        self, top: int, rows: ClassifiedRows, cell: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Enter classified rows from cell row `top` on.
-
-        Returns:
-            The rows as entered: without class where a cell has no valid pixel.
-        """
-        height, width = rows.valid.shape
-        pixels = np.add.reduceat(rows.valid, range(0, height, cell), axis=0, dtype=np.uint32)
-        pixels = np.add.reduceat(pixels, range(0, width, cell), axis=1)
-        part = slice(top, top + len(pixels))
-        self.valid_pixels[part] = pixels
-        self.classes[part] = np.where(pixels > 0, rows.classes, NO_CLASS)
-        self.confidence[part] = np.where(pixels > 0, rows.confidence, np.nan)
-        return self.classes[part], self.confidence[part]
-
-    def pixels_per_class(self, classes: Sequence[str]) -> dict[str, int]:
-        """Number of valid pixels of each class."""
-        counts = np.zeros(NO_CLASS + 1, dtype=np.int64)
-        for row, weights in zip(self.classes, self.valid_pixels, strict=True):
-            counts += np.bincount(row, weights, minlength=NO_CLASS + 1).astype(np.int64)
-        return {name: int(counts[index]) for index, name in enumerate(classes)}
-
-
 def class_polygons(
     cells: CellMap,
-    cell: int,
-    shape: tuple[int, int],
-    classes: Sequence[str],
-    georeference: Georeference,
+    grid: TileGrid,
+    ground: Ground,
+    pixel_area: NDArray[np.float32] | None,
+    minimum_area: float = 0.0,
 ) -> "geopandas.GeoDataFrame":
     """Outline the 4-connected regions of equal class on the cell grid.
 
     Args:
-        cells: Classes, confidence and valid pixels of each cell.
-        cell: Side of a cell in pixels.
-        shape: Height and width of the scene in pixels, to which polygons are clipped.
-        classes: Class names.
-        georeference: Of the scene. Without a transform polygons are in pixels, y down.
+        cells: The scene at cell resolution.
+        grid: Its tile grid; polygons are clipped to the scene.
+        ground: Where it lies. Without georeferencing polygons are in pixels, y down.
+        pixel_area: See `rsmeta.scenes.areas.pixel_areas`.
+        minimum_area: In square metres. A smaller region, by the median area of a cell, is merged
+            into its largest neighbour (GDAL's sieve filter); one without neighbour stays.
 
     Returns:
-        One row a region: `class_id`, `class`, `confidence` (mean over the valid pixels), its
-        area (`area_m2`, or `area` in square CRS units; absent without a CRS), geometry.
+        One row a region: `class_id`, `class`, `confidence` (mean over the valid pixels), `area_m2`
+        (on the ellipsoid; absent where the scene does not tell where it lies), geometry.
+
+    Raises:
+        SceneError: There is a minimum area, but areas are not known.
     """
-    regions, count = _regions(cells.classes)
-    weights = cells.valid_pixels.ravel()
+    classes, names = cells.classes, cells.legend.names
+    if minimum_area > 0:
+        classes = _sieved(cells, _smallest(minimum_area, pixel_area, grid))
+    regions, count = _regions(classes, cells.legend.no_class)
     flat = regions.ravel()
+    weights = cells.valid_pixels.ravel()
     pixels = np.bincount(flat, weights, minlength=count + 1)
     summed = np.bincount(
         flat, weights * np.nan_to_num(cells.confidence.ravel()), minlength=count + 1
     )
-    class_of = np.full(count + 1, NO_CLASS, dtype=np.uint8)
-    class_of[flat] = cells.classes.ravel()
+    class_of = np.full(count + 1, cells.legend.no_class, dtype=np.int32)
+    class_of[flat] = classes.ravel()
     shapes = list(features.shapes(regions, mask=regions > 0, connectivity=4))
     order = np.array([int(value) for _, value in shapes], dtype=np.int64)
     outlines = np.array([shapely.geometry.shape(outline) for outline, _ in shapes], dtype=object)
-    geometry = shapely.transform(outlines, lambda xy: _to_map(xy, cell, shape, georeference))
-    frame = geopandas.GeoDataFrame(
-        {
-            "class_id": class_of[order].astype(np.int16),
-            "class": [classes[index] for index in class_of[order]],
-            "confidence": summed[order] / np.maximum(pixels[order], 1),
-        },
-        geometry=geometry,
-        crs=_frame_crs(georeference),
-    )
-    column, area = _area(geometry, georeference)
-    if column:
-        frame.insert(3, column, area)
-    return frame
+    columns = {
+        "class_id": class_of[order],
+        "class": [names[index] for index in class_of[order]],
+        "confidence": summed[order] / np.maximum(pixels[order], 1),
+    }
+    if pixel_area is not None:
+        area = (pixel_area * pixels_per_cell(grid)).ravel()
+        columns["area_m2"] = np.bincount(flat, area, minlength=count + 1)[order]
+    geometry = _on_ground(outlines, grid, ground)
+    return geopandas.GeoDataFrame(columns, geometry=geometry, crs=ground.crs)
 
 
-def write_polygons(frame: "geopandas.GeoDataFrame", path: Path) -> None:
-    """Write polygons as a GeoPackage with one layer, `classes`."""
+def write_geopackage(frame: "geopandas.GeoDataFrame", cells: CellMap, path: Path) -> None:
+    """Write polygons as a GeoPackage: the layer `classes`, and its style for QGIS."""
     with writing(path), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "'crs' was not provided")
         try:
             frame.to_file(
                 path, driver="GPKG", layer=LAYER, engine="pyogrio", geometry_type="Polygon"
             )
+            style = pd.DataFrame([style_table(LAYER, cells.legend)])
+            pyogrio.write_dataframe(style, path, layer="layer_styles", driver="GPKG", FID="id")
         except pyogrio.errors.DataSourceError as cause:
             raise OSError(str(cause)) from cause
 
 
-def _regions(classes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
+def write_geoparquet(frame: "geopandas.GeoDataFrame", path: Path) -> None:
+    """Write polygons as GeoParquet 1.1, with the bounding box of each for fast selection."""
+    with writing(path):
+        frame.to_parquet(path, index=False, schema_version="1.1.0", write_covering_bbox=True)
+
+
+def _smallest(minimum_area: float, pixel_area: NDArray[np.float32] | None, grid: TileGrid) -> int:
+    """Number of cells of a minimum area."""
+    if pixel_area is None:
+        raise SceneError(
+            "the scene does not tell where it lies, so that --minimum-area has no square metres "
+            "to compare with; leave that out or georeference the scene"
+        )
+    cell = float(np.median(pixel_area)) * grid.cell**2
+    # Float32 areas of whole cells must not ask for one cell more.
+    return math.ceil(minimum_area / cell - 1e-6) if cell > 0 else 1
+
+
+def _sieved(cells: CellMap, smallest: int) -> NDArray[np.unsignedinteger[Any]]:
+    mask = cells.classes != cells.legend.no_class
+    if smallest <= 1 or not mask.any():
+        return cells.classes
+    sieved: NDArray[np.unsignedinteger[Any]] = features.sieve(
+        cells.classes, min(smallest, cells.classes.size), mask=mask, connectivity=4
+    )
+    return np.where(mask, sieved, cells.classes)
+
+
+def _regions(
+    classes: NDArray[np.unsignedinteger[Any]], no_class: int
+) -> tuple[NDArray[np.int32], int]:
     """Number the 4-connected regions of equal class from 1; 0 where there is no class."""
     regions = np.zeros(classes.shape, dtype=np.int32)
     count = 0
     for index in np.unique(classes):
-        if index == NO_CLASS:
+        if index == no_class:
             continue
         # ndimage.label joins the four neighbours by default.
         labels, found = ndimage.label(classes == index, output=np.int32)
@@ -144,57 +135,18 @@ def _regions(classes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
     return regions, count
 
 
-def _to_map(
-    xy: NDArray[np.float64], cell: int, shape: tuple[int, int], georeference: Georeference
-) -> NDArray[np.float64]:
-    """Cell coordinates (column, row) to map coordinates; the last cells end with the scene."""
-    x = np.minimum(xy[:, 0] * cell, shape[1])
-    y = np.minimum(xy[:, 1] * cell, shape[0])
-    t: Affine = georeference.transform
-    return np.column_stack([t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f])
+def _on_ground(
+    outlines: NDArray[np.object_], grid: TileGrid, ground: Ground
+) -> NDArray[np.object_]:
+    """Outlines in cells to coordinates; the last cells end with the scene."""
+    if not ground.is_straight:
+        # A vertex at each corner of a cell, so that neighbours bend alike.
+        outlines = shapely.segmentize(outlines, 1.0)
 
+    def to_map(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        x = np.minimum(xy[:, 0] * grid.cell, grid.width)
+        y = np.minimum(xy[:, 1] * grid.cell, grid.height)
+        return np.column_stack(ground.to_map(x, y))
 
-def _frame_crs(georeference: Georeference) -> pyproj.CRS | None:
-    crs: CRS | None = georeference.crs if georeference.is_mapped else None
-    if crs is None:
-        return None
-    try:
-        return pyproj.CRS.from_wkt(crs.to_wkt())
-    except pyproj.exceptions.CRSError:
-        return None  # a CRS that PROJ cannot read, e.g. a local one
-
-
-def _area(
-    geometry: NDArray[np.object_], georeference: Georeference
-) -> tuple[str | None, NDArray[np.float64]]:
-    """Column name and areas: on the ellipsoid for geographic CRSs, planar for projected ones."""
-    crs = _frame_crs(georeference)
-    if crs is not None and crs.is_geographic and crs.ellipsoid is not None:
-        return "area_m2", shapely.area(shapely.transform(geometry, _equal_area(crs)))
-    if crs is None or not crs.is_projected:
-        return None, np.zeros(len(geometry))
-    unit = crs.axis_info[0].unit_name if crs.axis_info else ""
-    return ("area_m2" if unit in ("metre", "meter") else "area"), shapely.area(geometry)
-
-
-def _equal_area(crs: pyproj.CRS) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """Cylindrical equal-area projection of longitude and latitude, in metres.
-
-    Cell edges follow meridians and parallels, which it keeps straight, so areas are exact; those
-    between geodesics are not, and are undefined for regions that reach around the globe.
-    Snyder, "Map Projections: A Working Manual" (1987), equation 3-12.
-    """
-    ellipsoid = crs.ellipsoid
-    assert ellipsoid is not None
-    flattening = 1 / ellipsoid.inverse_flattening if ellipsoid.inverse_flattening else 0.0
-    # A sphere is the limit; this eccentricity is one as far as float64 can tell.
-    e = max(np.sqrt(flattening * (2 - flattening)), 1e-6)
-    radius = ellipsoid.semi_major_metre
-    unit = crs.axis_info[0].unit_conversion_factor if crs.axis_info else np.pi / 180
-
-    def project(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        sine = np.sin(xy[:, 1] * unit)
-        q = (1 - e**2) * (sine / (1 - (e * sine) ** 2) + np.arctanh(e * sine) / e)
-        return np.column_stack([radius * xy[:, 0] * unit, radius * q / 2])
-
-    return project
+    mapped: NDArray[np.object_] = shapely.transform(outlines, to_map)
+    return mapped

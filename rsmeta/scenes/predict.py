@@ -6,33 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
 
 from rsmeta.errors import SceneError
-from rsmeta.scenes.blend import NO_CLASS
 from rsmeta.scenes.classifier import TileClassifier
+from rsmeta.scenes.delivery import ClassifiedScene
 from rsmeta.scenes.grid import TileGrid
+from rsmeta.scenes.legend import Legend
+from rsmeta.scenes.map_writer import MapWriter, Resolution
+from rsmeta.scenes.model_description import ModelDescription
 from rsmeta.scenes.opening import OpenScene, ReadOptions, open_scene
 from rsmeta.scenes.pipeline import Progress, ScenePipeline
-from rsmeta.scenes.polygons import CellMap, class_polygons, write_polygons
-from rsmeta.scenes.products import (
-    RowWriter,
-    describe_classes,
-    publish,
-    staging,
-    to_cog,
-    write_category_names,
-)
+from rsmeta.scenes.product_options import Product, ProductOptions
+from rsmeta.scenes.products import publish, staging
 from rsmeta.scenes.reader import match_bands
 from rsmeta.scenes.source import RasterSource, SceneSource
 
 _LOGGER = logging.getLogger(__name__)
-
-Resolution = Literal["pixel", "cell"]
 
 _CACHE_BYTES = (64_000_000, 256_000_000)
 _MAX_CELLS = 20_000_000
@@ -43,20 +35,36 @@ class ScenePrediction:
     """What `predict_scene` wrote.
 
     Attributes:
-        classes: Class map: uint8, nodata 255, names in the tag `CLASS_NAMES`.
-        confidence: Probability of the class: float32 in [0, 1], nodata NaN.
-        polygons: GeoPackage with the layer `classes`.
+        files: The products by their kind.
         pixels: Valid pixels of each class, at either resolution.
         tiles: Tiles classified; tiles without a valid pixel are not.
         seconds: Time taken.
     """
 
-    classes: Path
-    confidence: Path
-    polygons: Path
+    files: dict[Product, Path]
     pixels: dict[str, int]
     tiles: int
     seconds: float
+
+    @property
+    def classes(self) -> Path:
+        """Class map: uint8 with nodata 255, or uint16 with 65535; names in `CLASS_NAMES`."""
+        return self._file(Product.CLASSES)
+
+    @property
+    def confidence(self) -> Path:
+        """Probability of the class: float32 in [0, 1] with nodata NaN, or uint8 with a scale."""
+        return self._file(Product.CONFIDENCE)
+
+    @property
+    def polygons(self) -> Path:
+        """GeoPackage with the layer `classes`."""
+        return self._file(Product.GPKG)
+
+    def _file(self, product: Product) -> Path:
+        if product not in self.files:
+            raise SceneError(f"the product '{product}' was not asked for; add it to the products")
+        return self.files[product]
 
 
 def predict_scene(
@@ -68,12 +76,14 @@ def predict_scene(
     resolution: Resolution = "pixel",
     batch_size: int = 64,
     options: ReadOptions | None = None,
+    products: ProductOptions | None = None,
+    model: ModelDescription | None = None,
     progress: Progress | None = None,
 ) -> ScenePrediction:
     """Classify a scene tile by tile; never more than a few tile rows of it are in memory.
 
-    Writes `<scene>_classes.tif`, `<scene>_confidence.tif` (both Cloud Optimized GeoTIFFs) and
-    `<scene>_polygons.gpkg`. They appear when all are complete; after an error there are none.
+    The products, `<scene>_classes.tif` and so on, appear when all are complete; after an error
+    there are none.
 
     Args:
         scene: The scene: one raster, by its path or another name that GDAL opens, or a source.
@@ -84,6 +94,8 @@ def predict_scene(
             square of gcd(tile, stride) pixels.
         batch_size: Tiles given to the classifier at once, at most.
         options: How to read the scene; None for the defaults.
+        products: Which products to write, and how; None for the defaults.
+        model: What the summary and the item say about the model; None for nothing.
         progress: Called with the number of tiles done and the number of tiles.
 
     Raises:
@@ -94,9 +106,9 @@ def predict_scene(
     _check(classifier, resolution, batch_size)
     options = options or ReadOptions()
     source = scene if isinstance(scene, SceneSource) else RasterSource(str(scene))
-    folder, stem = Path(out_dir), source.name
-    classes, confidence = f"{stem}_classes.tif", f"{stem}_confidence.tif"
-    polygons = f"{stem}_polygons.gpkg"
+    products = products or ProductOptions()
+    legend = Legend(tuple(classifier.classes), products.minimum_confidence)
+    folder = Path(out_dir)
     with (
         open_scene(source, classifier.bands, options) as opened,
         rasterio.Env(GDAL_CACHEMAX=_cache_bytes(opened)),
@@ -108,17 +120,21 @@ def predict_scene(
         _check_cells(grid)
         with staging(folder) as stage:
             pipeline = ScenePipeline(opened, indexes, grid, classifier, batch_size, progress)
-            cells = _write_rasters(pipeline, resolution, stage / classes, stage / confidence)
-            frame = class_polygons(
-                cells, grid.cell, opened.shape, classifier.classes, opened.georeference
+            maps = MapWriter(
+                stage, source.name, grid, opened.georeference, legend, resolution, products
             )
-            write_polygons(frame, stage / polygons)
+            with maps:
+                for rows in pipeline.run():
+                    maps.append(rows)
+            maps.to_cogs()
+            settings = {"tile": grid.tile, "stride": grid.stride, "resolution": resolution}
+            ClassifiedScene(
+                source, opened, indexes, grid, classifier, maps, products, model
+            ).deliver(stage, settings)
             publish(stage, folder)
     return ScenePrediction(
-        classes=folder / classes,
-        confidence=folder / confidence,
-        polygons=folder / polygons,
-        pixels=cells.pixels_per_class(classifier.classes),
+        files={p: folder / p.file_name(source.name) for p in Product if p in products.products},
+        pixels=maps.cells.pixels_per_class(),
         tiles=pipeline.classified,
         seconds=time.perf_counter() - started,
     )
@@ -151,11 +167,6 @@ def _check(classifier: TileClassifier, resolution: str, batch_size: int) -> None
         raise SceneError(f"resolution '{resolution}' is unknown; allowed: pixel, cell")
     if batch_size < 1:
         raise SceneError(f"batch size {batch_size} is too small; allowed: 1 or more")
-    if len(classifier.classes) >= NO_CLASS:
-        raise SceneError(
-            f"the model has {len(classifier.classes)} classes; a class map of 8 bits holds at "
-            f"most {NO_CLASS - 1}: merge classes"
-        )
 
 
 def _check_cells(grid: TileGrid) -> None:
@@ -175,43 +186,3 @@ def _cache_bytes(scene: OpenScene) -> int:
     block once for every tile row it meets.
     """
     return int(np.clip(2 * scene.block_row_bytes, *_CACHE_BYTES))
-
-
-def _write_rasters(
-    pipeline: ScenePipeline, resolution: Resolution, classes: Path, confidence: Path
-) -> CellMap:
-    """Run the pipeline into both rasters; returns the scene at cell resolution."""
-    grid, names = pipeline.grid, pipeline.classifier.classes
-    place, shape = pipeline.scene.georeference, pipeline.scene.shape
-    if resolution == "cell":
-        place, shape = place.coarser(grid.cell), grid.cell_shape
-    cells = CellMap.empty(grid.cell_shape)
-    drafts = classes.with_suffix(".draft.tif"), confidence.with_suffix(".draft.tif")
-    with (
-        RowWriter(drafts[0], shape, "uint8", NO_CLASS, place) as class_rows,
-        RowWriter(drafts[1], shape, "float32", np.nan, place) as confidence_rows,
-    ):
-        describe_classes(class_rows.dataset, names)
-        confidence_rows.dataset.set_band_description(1, "confidence")
-        top = 0
-        for rows in pipeline.run():
-            labels, certainty = cells.fill(top, rows, grid.cell)
-            top += len(labels)
-            if resolution == "pixel":
-                labels = np.where(rows.valid, _enlarge(labels, grid.cell, rows.valid), NO_CLASS)
-                certainty = np.where(
-                    rows.valid, _enlarge(certainty, grid.cell, rows.valid), np.float32(np.nan)
-                )
-            class_rows.append(labels.astype(np.uint8, copy=False))
-            confidence_rows.append(certainty)
-    to_cog(drafts[0], classes, resampling="mode")
-    write_category_names(classes, names)
-    to_cog(drafts[1], confidence, resampling="average", predictor="YES")
-    return cells
-
-
-def _enlarge(cells: NDArray[Any], cell: int, pixels: NDArray[np.bool_]) -> NDArray[Any]:
-    """Repeat cells into the pixels they consist of, cut to the shape of `pixels`."""
-    height, width = pixels.shape
-    large = cells.repeat(cell, axis=0)[:height].repeat(cell, axis=1)[:, :width]
-    return large

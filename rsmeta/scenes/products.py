@@ -1,35 +1,27 @@
 """Rasters out: georeferencing carried over, row-wise writing, Cloud Optimized GeoTIFFs."""
 
-import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from xml.etree import ElementTree
 
-import numpy as np
 import rasterio
 import rasterio.shutil
-from numpy.typing import NDArray
 from rasterio import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.rpc import RPC
-from rasterio.windows import Window
 
 from rsmeta.errors import SceneError
 from rsmeta.rasters import RASTER_ERRORS, reason
-from rsmeta.scenes.blend import NO_CLASS
-from rsmeta.scenes.palette import class_colours
-
-_BLOCK = 256
+from rsmeta.scenes.legend import Legend
 
 
 @dataclass(frozen=True)
@@ -143,93 +135,53 @@ def publish(stage: Path, out_dir: Path) -> None:
             file.replace(out_dir / file.name)
 
 
-class RowWriter:
-    """Writes a one-band tiled GeoTIFF from rows of any number, whole blocks at a time.
+def class_map_to_cog(
+    source: Path, target: Path, legend: Legend, georeference: Georeference
+) -> None:
+    """Turn a class map into a Cloud Optimized GeoTIFF with the legend, and remove the GeoTIFF.
 
-    A compressed block that is written twice stays in the file twice, so rows wait here until
-    they fill blocks.
-
-    Args:
-        path: File to write.
-        shape: Rows and columns.
-        dtype: `uint8` or `float32`.
-        nodata: Value of pixels without data.
-        georeference: Where the raster lies.
+    The colour table is inside. GeoTIFF has no field for the names: GDAL writes them as category
+    names, which GIS legends show, to `<target>.aux.xml`.
     """
-
-    def __init__(
-        self,
-        path: Path,
-        shape: tuple[int, int],
-        dtype: str,
-        nodata: float,
-        georeference: Georeference,
-    ) -> None:
-        self.path = path
-        self._waiting: list[NDArray[Any]] = []
-        self._top = 0
-        with writing(path), warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            self.dataset = rasterio.open(
-                path, "w", driver="GTiff", height=shape[0], width=shape[1], count=1, dtype=dtype,
-                nodata=nodata, tiled=True, blockxsize=_BLOCK, blockysize=_BLOCK,
-                compress="deflate", zlevel=1, bigtiff="IF_SAFER",
-            )  # fmt: skip
-            georeference.write(self.dataset)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with writing(self.path):
-            if kind is None:
-                self._flush(sum(len(rows) for rows in self._waiting))
-            self.dataset.close()
-
-    def append(self, rows: NDArray[Any]) -> None:
-        """Add rows below those already there, (any number, columns)."""
-        self._waiting.append(rows)
-        count = sum(len(rows) for rows in self._waiting)
-        if count >= _BLOCK:
-            with writing(self.path):
-                self._flush(count - count % _BLOCK)
-
-    def _flush(self, count: int) -> None:
-        if not count:
-            return
-        rows = np.concatenate(self._waiting)
-        window = Window(0, self._top, self.dataset.width, count)
-        self.dataset.write(rows[:count], 1, window=window)
-        self._top += count
-        self._waiting = [rows[count:].copy()]
+    described = source.with_suffix(".vrt")
+    with writing(target), warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        rasterio.shutil.copy(source, described, driver="VRT")
+        tree = ElementTree.parse(described)
+        _keep_digits(tree, georeference)
+        band = tree.getroot().find("VRTRasterBand")
+        assert band is not None
+        _describe(band, legend)
+        tree.write(described, encoding="utf-8")
+    to_cog(described, target, resampling="mode")
+    source.unlink()
 
 
-def describe_classes(dataset: DatasetWriter, classes: Sequence[str]) -> None:
-    """Put class names (tag `CLASS_NAMES`, JSON) and colours on a class map being written."""
-    colours = {i: (*rgb, 255) for i, rgb in enumerate(class_colours(len(classes)))}
-    dataset.write_colormap(1, colours | {NO_CLASS: (0, 0, 0, 0)})
-    dataset.update_tags(CLASS_NAMES=json.dumps(list(classes), ensure_ascii=False))
-    dataset.set_band_description(1, "class")
-
-
-def write_category_names(raster: Path, classes: Sequence[str]) -> None:
-    """Write class names as GDAL category names, which GIS legends show, beside a raster.
-
-    GeoTIFF has no field for them; GDAL keeps them in `<file>.aux.xml`.
-    """
-    root = ElementTree.Element("PAMDataset")
-    band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
-    names = ElementTree.SubElement(band, "CategoryNames")
-    for name in classes:
+def _describe(band: ElementTree.Element, legend: Legend) -> None:
+    """Add colours and names to a band of a VRT, whose schema asks for the order of elements."""
+    interpretation = band.find("ColorInterp")
+    assert interpretation is not None
+    interpretation.text = "Palette"
+    place = list(band).index(interpretation) + 1
+    table = ElementTree.Element("ColorTable")
+    colours = [(*colour, 255) for colour in legend.colours]
+    colours += [(0, 0, 0, 0)] * (legend.no_class + 1 - len(colours))
+    for colour in colours:
+        parts = {f"c{i}": str(part) for i, part in enumerate(colour, 1)}
+        ElementTree.SubElement(table, "Entry", parts)
+    names = ElementTree.Element("CategoryNames")
+    for name in legend.names:
         ElementTree.SubElement(names, "Category").text = name
-    target = raster.with_name(f"{raster.name}.aux.xml")
-    with writing(target):
-        ElementTree.ElementTree(root).write(target, encoding="utf-8")
+    band.insert(place, table)
+    band.insert(place + 1, names)
+
+
+def _keep_digits(tree: "ElementTree.ElementTree[ElementTree.Element]", place: Georeference) -> None:
+    """Write ground control points in full: GDAL rounds their pixels to four digits in a VRT."""
+    for element, point in zip(tree.getroot().iter("GCP"), place.gcps, strict=True):
+        values = {"Pixel": point.col, "Line": point.row, "X": point.x, "Y": point.y}
+        for name, value in values.items():
+            element.set(name, repr(float(value)))
 
 
 def to_cog(source: Path, target: Path, *, resampling: str, **options: str) -> None:

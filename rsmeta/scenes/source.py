@@ -4,6 +4,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
@@ -38,6 +39,11 @@ class SceneSource(ABC):
     @abstractmethod
     def origin(self) -> str:
         """Where it comes from, for messages."""
+
+    @property
+    def taken(self) -> datetime | None:
+        """When it was taken, as far as the source itself tells."""
+        return None
 
     @abstractmethod
     def parts(self, wanted: Sequence[str]) -> tuple[RasterPart, ...]:

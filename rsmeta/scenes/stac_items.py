@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,12 @@ class StacScene(SceneSource):
     def origin(self) -> str:
         """The file, and the item in it."""
         return f"{self.file}, item {self.item['id']}"
+
+    @property
+    def taken(self) -> datetime | None:
+        """The item's time, or the start of its interval."""
+        item = pystac.Item.from_dict(dict(self.item))
+        return item.datetime or item.common_metadata.start_datetime
 
     def parts(self, wanted: Sequence[str]) -> tuple[RasterPart, ...]:
         """One asset for each wanted band; see `SceneSource.parts`."""

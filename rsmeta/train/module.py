@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
-from torchmetrics.classification import MulticlassConfusionMatrix
+from torchmetrics.classification import MulticlassCalibrationError, MulticlassConfusionMatrix
 
 from rsmeta.data.datamodule import Batch, ChipDataModule
 from rsmeta.data.processes import (
@@ -74,6 +74,9 @@ class FinetuningModule(L.LightningModule):
         self._members = {group: np.array([g is group for g in groups]) for group in Group}
         self._sums = EpochSums(len(counts))
         self._confusion = MulticlassConfusionMatrix(num_classes=len(counts))
+        self.temperature = 1.0
+        self._raw_miscalibration = MulticlassCalibrationError(num_classes=len(counts), n_bins=15)
+        self._miscalibration = MulticlassCalibrationError(num_classes=len(counts), n_bins=15)
         self._outer: OuterStep | None = None
         if recipe.learns_modulators and classifier.modulators is not None:
             self._outer = OuterStep(recipe.outer, recipe.inner, classifier.modulators)
@@ -365,11 +368,22 @@ class FinetuningModule(L.LightningModule):
     # --- test -------------------------------------------------------------------------------------
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
-        """Count true and predicted classes."""
-        self._confusion.update(self.classifier(batch["image"]), batch["label"])
+        """Count true and predicted classes, and by how much confidences miss the hit rate."""
+        logits = self.classifier(batch["image"]).float()
+        self._confusion.update(logits, batch["label"])
+        self._raw_miscalibration.update(logits.softmax(dim=-1), batch["label"])
+        self._miscalibration.update((logits / self.temperature).softmax(dim=-1), batch["label"])
 
     @property
     def confusion(self) -> NDArray[np.int64]:
         """(classes, classes) counts of the test; rows are the true classes."""
         counts: NDArray[np.int64] = self._confusion.compute().cpu().numpy().astype(np.int64)
         return counts
+
+    @property
+    def calibration_errors(self) -> tuple[float, float]:
+        """Expected calibration error of the test, 15 bins, without and with the temperature.
+
+        Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 3.
+        """
+        return float(self._raw_miscalibration.compute()), float(self._miscalibration.compute())

@@ -140,7 +140,7 @@ def test_georeferencing_is_kept(write_scene, noise, constant, tmp_path, transfor
                     assert out.crs == source.crs
                     assert out.shape == (-(-37 // factor), -(-50 // factor))
                     assert out.transform.almost_equals(enlarged(transform, factor), 1e-6)
-    frame = geopandas.read_file(fine.polygons)
+    frame = geopandas.read_file(fine.polygons, layer="classes")
     assert (frame.crs is None) == (crs is None)
     t = transform
     corners = [(t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f) for x in (0, 50) for y in (0, 37)]
@@ -161,10 +161,9 @@ def test_gcps_are_carried_over_and_scaled(write_scene, noise, constant, tmp_path
                 (p.row, p.col) for p in points
             ]
             assert [(g.x, g.y) for g in gcps] == [(p.x, p.y) for p in points]
-        frame = geopandas.read_file(done.polygons)
-        assert frame.crs is None
-        assert "area_m2" not in frame
-        assert list(frame.total_bounds) == [0, 0, 48, 32]
+        frame = geopandas.read_file(done.polygons, layer="classes")
+        assert frame.crs.to_epsg() == 4326
+        np.testing.assert_allclose(frame.total_bounds, [2, 47.68, 2.48, 48], atol=1e-9)
 
 
 def test_no_georeferencing_at_all(write_scene, noise, constant, tmp_path, recwarn):
@@ -196,7 +195,9 @@ def test_class_map_is_a_cog_with_names_and_colours(write_scene, noise, softmax, 
         "scene_classes.tif",
         "scene_classes.tif.aux.xml",
         "scene_confidence.tif",
+        "scene_item.json",
         "scene_polygons.gpkg",
+        "scene_summary.json",
     ]
 
 
@@ -279,8 +280,8 @@ def test_arguments_are_checked(write_scene, noise, constant, tmp_path, options, 
 
 
 def test_too_many_classes(write_scene, noise, constant, tmp_path):
-    model = constant(classes=tuple(map(str, range(255))))
-    with pytest.raises(SceneError, match="255 classes"):
+    model = constant(classes=tuple(map(str, range(65_535))))
+    with pytest.raises(SceneError, match="65535 classes"):
         predict_scene(write_scene(noise(20, 20)), model, tmp_path / "out")
 
 

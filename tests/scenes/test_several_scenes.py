@@ -17,9 +17,13 @@ from rsmeta.prediction import predict
 @pytest.fixture
 def model(constant, monkeypatch):
     found = constant()
-    found.card = SimpleNamespace(pixel_size=10.0)
+    found.card = SimpleNamespace(
+        pixel_size=10.0, backbone="vit", backbone_sha256="0" * 64, temperature=1.0, versions={}
+    )
     bands = sensor("sar").select(["VV"])
-    found.recipe = SimpleNamespace(data=SimpleNamespace(selected_bands=bands))
+    found.recipe = SimpleNamespace(
+        data=SimpleNamespace(selected_bands=bands), peft=SimpleNamespace(method="lora")
+    )
     monkeypatch.setattr(prediction, "load_run", lambda run, merged: found)
     return found
 

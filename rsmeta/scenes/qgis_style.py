@@ -1,0 +1,73 @@
+"""Styles of vector layers, as QGIS stores them in the table `layer_styles` of a GeoPackage."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from xml.etree import ElementTree
+
+from rsmeta.scenes.legend import Legend
+
+_OPAQUE = 255
+_OUTLINE = (35, 35, 35)
+
+
+def style_table(layer: str, legend: Legend) -> dict[str, object]:
+    """One row of `layer_styles`: fills of the legend's colours by the column `class_id`.
+
+    Args:
+        layer: Name of the layer.
+        legend: The classes.
+    """
+    # QGIS compares with empty text where a GeoPackage has no catalogue and no schema.
+    return {
+        "f_table_catalog": "",
+        "f_table_schema": "",
+        "f_table_name": layer,
+        "f_geometry_column": "geom",
+        "styleName": layer,
+        "styleQML": _categories(legend),
+        "styleSLD": "",
+        "useAsDefault": True,
+        "description": "Fill colours of the class map",
+        "owner": "",
+        "ui": "",
+        "update_time": datetime.now(UTC),
+    }
+
+
+def _categories(legend: Legend) -> str:
+    """A categorised renderer as QML."""
+    root = ElementTree.Element("qgis", version="3.22", styleCategories="Symbology")
+    renderer = ElementTree.SubElement(
+        root, "renderer-v2", type="categorizedSymbol", attr="class_id", enableorderby="0"
+    )
+    categories = ElementTree.SubElement(renderer, "categories")
+    symbols = ElementTree.SubElement(renderer, "symbols")
+    for value, (name, colour) in enumerate(zip(legend.names, legend.colours, strict=True)):
+        ElementTree.SubElement(
+            categories, "category", value=str(value), symbol=str(value), label=name,
+            render="true", type="long",
+        )  # fmt: skip
+        symbol = ElementTree.SubElement(
+            symbols, "symbol", type="fill", name=str(value), alpha="1", clip_to_extent="1"
+        )
+        _fill(symbol, colour)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _fill(symbol: ElementTree.Element, colour: Sequence[int]) -> None:
+    layer = ElementTree.SubElement(
+        symbol, "layer", {"class": "SimpleFill", "enabled": "1", "locked": "0", "pass": "0"}
+    )
+    options = ElementTree.SubElement(layer, "Option", type="Map")
+    values = {
+        "color": _rgba(colour),
+        "style": "solid",
+        "outline_color": _rgba(_OUTLINE),
+        "outline_style": "no",
+    }
+    for name, value in values.items():
+        ElementTree.SubElement(options, "Option", name=name, type="QString", value=value)
+
+
+def _rgba(colour: Sequence[int]) -> str:
+    return ",".join(str(part) for part in (*colour, _OPAQUE))
