@@ -20,12 +20,14 @@ from rsmeta.data.outer_split import SMALLEST_SPLIT_CLASS
 from rsmeta.data.statistics import BandStatistics
 from rsmeta.longtail.groups import class_groups
 from rsmeta.longtail.metrics import Metrics, compute_metrics
+from rsmeta.longtail.predictions import ChipPredictions
 from rsmeta.models.classifier import BuiltModel, ChipClassifier, build_classifier
 from rsmeta.models.contribution import contributions
 from rsmeta.models.frozen_prefix import require_frozen_prefix
 from rsmeta.models.normalisation import require_normalised
 from rsmeta.models.pruned import keep_sites
 from rsmeta.peft.sites import AnySite, modulated_sites
+from rsmeta.prediction_table import write_predictions
 from rsmeta.recipe import Recipe
 from rsmeta.report.run_report import write_report
 from rsmeta.runs import (
@@ -69,12 +71,14 @@ class Evaluation:
 
     Attributes:
         metrics: Results on the test chips.
+        predictions: What the model says of each test chip.
         contributions: Of each site, see `rsmeta.models.contribution`; measured on training chips.
         trained_parameters: Number of trained parameters: adapters, head and learned modulators.
         seconds: Time that the test took.
     """
 
     metrics: Metrics
+    predictions: ChipPredictions
     contributions: dict[AnySite, float]
     trained_parameters: int
     seconds: float
@@ -199,8 +203,10 @@ def evaluate(
     with quiet_lightning():
         build_trainer(recipe, []).test(module, datamodule, verbose=False)
     seconds = round(time.perf_counter() - started, 2)
+    predictions = module.predictions
     return Evaluation(
-        compute_metrics(module.confusion, data.classes, counts, groups),
+        compute_metrics(predictions.confusion(len(counts)), data.classes, counts, groups),
+        predictions,
         contributions(classifier, datamodule.balanced_batches()),
         sum(tensor.numel() for tensor in classifier.parameters() if tensor.requires_grad),
         seconds,
@@ -252,6 +258,7 @@ def write_run(
         "test_chips": len(data.test),
     }
     write_results(folder, evaluation.metrics, facts)
+    write_predictions(folder, data.test, data.classes, evaluation.predictions)
     write_modulators(folder, built.plan, built.classifier, evaluation.contributions)
     resources: dict[str, Any] = {**seconds, "test_seconds": evaluation.seconds}
     resources |= {"peak_memory_megabytes": _peak_memory(), **card.versions}

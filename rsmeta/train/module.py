@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from rsmeta.data.datamodule import Batch, ChipDataModule
 from rsmeta.longtail.losses import build_loss
 from rsmeta.longtail.metrics import Group
+from rsmeta.longtail.predictions import ChipPredictions
 from rsmeta.meta.inner_optimiser import build_inner_optimiser
 from rsmeta.meta.outer_loop import OuterRecord, OuterStep
 from rsmeta.meta.problem import BilevelProblem, Tensors
@@ -110,7 +110,7 @@ class FinetuningModule(L.LightningModule):
         self._loss = build_loss(recipe.inner.loss, counts, recipe.head.scale)
         self._members = {group: np.array([g is group for g in groups]) for group in Group}
         self._sums = _EpochSums(len(counts))
-        self._confusion = MulticlassConfusionMatrix(num_classes=len(counts))
+        self._tested: list[tuple[Tensor, Tensor]] = []
         self._outer: OuterStep | None = None
         if recipe.learns_modulators and classifier.modulators is not None:
             self._outer = OuterStep(recipe.outer, recipe.inner, classifier.modulators)
@@ -296,11 +296,11 @@ class FinetuningModule(L.LightningModule):
     # --- test -------------------------------------------------------------------------------------
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
-        """Count true and predicted classes."""
-        self._confusion.update(self.classifier(batch["image"]), batch["label"])
+        """Keep what the model says of the chips."""
+        self._tested.append((self.classifier(batch["image"]).cpu(), batch["label"].cpu()))
 
     @property
-    def confusion(self) -> NDArray[np.int64]:
-        """(classes, classes) counts of the test; rows are the true classes."""
-        counts: NDArray[np.int64] = self._confusion.compute().cpu().numpy().astype(np.int64)
-        return counts
+    def predictions(self) -> ChipPredictions:
+        """Of the test chips, in order."""
+        logits, labels = (torch.cat(column) for column in zip(*self._tested, strict=True))
+        return ChipPredictions.from_logits(logits, labels)
