@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from rsmeta.cli.options import Overrides, RecipeFile
+from rsmeta.cli.plan import print_checked
 
 app = typer.Typer()
 
@@ -14,28 +15,12 @@ app = typer.Typer()
 @app.command(epilog="Example: rsmeta validate recipes/mstar_longtail.yaml")
 def validate(recipe: RecipeFile, overrides: Overrides = None) -> None:
     """Check all of a recipe that can be checked without training."""
-    from rsmeta.data.band_table import band_table
     from rsmeta.recipe import Recipe
     from rsmeta.recipe_reading import read_recipe
     from rsmeta.validation import validate_recipe
 
     checked = validate_recipe(read_recipe(Recipe, recipe, overrides or []))
-    data, skipped = checked.inspected.data, checked.inspected.skipped
-    for problem in skipped:
-        typer.echo(f"skipped: {problem.reason}", err=True)
-    Console().print(band_table(checked.inspected.bands))
-    typer.echo(f"chips:      {len(data.train)} training, {len(data.test)} test")
-    typer.echo(f"imbalance:  {data.imbalance_factor:.4g} (largest class over smallest)")
-    for line in data.origin:
-        typer.echo(f"  {line}")
-    for group, classes in checked.groups.items():
-        listed = ", ".join(f"{name} ({count})" for name, count in classes) or "no class"
-        typer.echo(f"{group.value + ':':<11} {listed}")
-    Console().print(checked.built.plan_table())
-    megabytes = checked.memory / 2**20
-    typer.echo(f"memory:     about {megabytes:,.0f} MiB for training, beyond the libraries")
-    for line in checked.cautions:
-        typer.echo(f"caution:    {line}")
+    print_checked(checked)
     typer.echo("the recipe is valid")
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rsmeta.longtail.metrics import Metrics
     from rsmeta.pruning import PrunedRun
+    from rsmeta.report.run_files import RunFiles
 
 
 def metrics_table(metrics: "Metrics") -> Table:
@@ -45,3 +46,17 @@ def pruning_table(pruned: "PrunedRun") -> Table:
 def share(value: float | None) -> str:
     """A share in percent, a dash where it is undefined."""
     return "-" if value is None or math.isnan(value) else f"{value:.1%}"
+
+
+def stored_table(files: "RunFiles") -> Table:
+    """Stored accuracy of each class and group of a run."""
+    table = Table("class", "group", "train", "test", "accuracy", title="Test chips")
+    for row in files.classes.sort_values(
+        "train_chips", ascending=False, kind="stable"
+    ).itertuples():
+        counts = f"{row.train_chips:.0f}", f"{row.test_chips:.0f}"
+        table.add_row(str(row[1]), row.group, *counts, share(row.accuracy))
+    table.add_section()
+    for name, value in files.accuracy.items():
+        table.add_row(name, "", "", "", share(value))
+    return table
