@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rsmeta import __version__
-from rsmeta.cli import evaluation, inspection, prediction, recipes, simulation, training
+from rsmeta.cli import drafting, evaluation, inspection, prediction, recipes, simulation, training
 from rsmeta.errors import RsmetaError
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-for _group in (recipes, inspection, training, prediction, evaluation, simulation):
+for _group in (drafting, recipes, inspection, training, prediction, evaluation, simulation):
     app.add_typer(_group.app)
 
 
