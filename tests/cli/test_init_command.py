@@ -6,27 +6,14 @@ import pandas as pd
 import pytest
 import rasterio
 import yaml
-from typer.testing import CliRunner
 
 from rsmeta.bands import SimulatedSensor
-from rsmeta.cli import app, drafting
+from rsmeta.cli import drafting
 from rsmeta.data.simulator.product import write_scene
 from rsmeta.errors import DataError, RecipeError
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import read_recipe
 from rsmeta.validation import validate_recipe
-
-
-@pytest.fixture
-def rsmeta(tmp_path, monkeypatch):
-    """Calls a command in an empty folder; an error is raised as `main` would see it."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments, **options):
-        runner = CliRunner()
-        return runner.invoke(app, list(map(str, arguments)), catch_exceptions=False, **options)
-
-    return call
 
 
 @pytest.fixture
