@@ -57,5 +57,9 @@ class SceneError(RsmetaError):
     """A scene cannot be read, or does not fit the run that is to classify it."""
 
 
+class TargetError(RsmetaError):
+    """What is to be inspected is neither a recipe, a run nor a scene."""
+
+
 class ExportError(RsmetaError):
     """A run cannot be exported to a format, or not to where it is wanted."""

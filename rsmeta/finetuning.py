@@ -20,8 +20,10 @@ from rsmeta.data.outer_split import SMALLEST_SPLIT_CLASS
 from rsmeta.data.statistics import BandStatistics
 from rsmeta.drafts import final_path, hidden_folder, new_run, unfinished_run
 from rsmeta.errors import RunError
+from rsmeta.longtail.calibration import expected_calibration_error
 from rsmeta.longtail.groups import class_groups
 from rsmeta.longtail.metrics import Metrics, compute_metrics
+from rsmeta.longtail.predictions import ChipPredictions
 from rsmeta.models.classifier import BuiltModel, ChipClassifier, build_classifier
 from rsmeta.models.contribution import contributions
 from rsmeta.models.frozen_prefix import require_frozen_prefix
@@ -29,6 +31,7 @@ from rsmeta.models.normalisation import require_normalised
 from rsmeta.models.pruned import keep_sites
 from rsmeta.origin import origin_of, require_same
 from rsmeta.peft.sites import AnySite, modulated_sites
+from rsmeta.prediction_table import write_predictions
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import read_recipe
 from rsmeta.report.run_report import write_report
@@ -84,6 +87,7 @@ class Evaluation:
 
     Attributes:
         metrics: Results on the test chips.
+        predictions: What the model says of each test chip.
         contributions: Of each site, see `rsmeta.models.contribution`; measured on training chips.
         trained_parameters: Number of trained parameters: adapters, head and learned modulators.
         seconds: Time that the test took.
@@ -93,6 +97,7 @@ class Evaluation:
     """
 
     metrics: Metrics
+    predictions: ChipPredictions
     contributions: dict[AnySite, float]
     trained_parameters: int
     seconds: float
@@ -304,18 +309,21 @@ def evaluate(
     groups = class_groups(recipe.long_tail, data.classes, counts)
     module = FinetuningModule(recipe, classifier, counts, groups, datamodule)
     calibration = calibrate(classifier, datamodule, balanced=recipe.outer.balanced)
-    module.temperature = calibration.temperature
     started = time.perf_counter()
     with quiet_lightning():
         build_trainer(recipe, []).test(module, datamodule, verbose=False)
     seconds = round(time.perf_counter() - started, 2)
+    logits, labels = module.tested
+    raw = ChipPredictions.from_logits(logits, labels)
+    predictions = ChipPredictions.from_logits(logits / calibration.temperature, labels)
     return Evaluation(
-        compute_metrics(module.confusion, data.classes, counts, groups),
+        compute_metrics(predictions.confusion(len(counts)), data.classes, counts, groups),
+        predictions,
         contributions(classifier, datamodule.balanced_batches()),
         sum(tensor.numel() for tensor in classifier.parameters() if tensor.requires_grad),
         seconds,
         calibration,
-        module.calibration_errors,
+        (expected_calibration_error(raw), expected_calibration_error(predictions)),
     )
 
 
@@ -370,6 +378,7 @@ def write_run(
         "calibration_error": evaluation.calibration_errors[1],
     }
     write_results(folder, evaluation.metrics, facts)
+    write_predictions(folder, data.test, data.classes, evaluation.predictions)
     write_modulators(folder, built.plan, built.classifier, evaluation.contributions)
     resources: dict[str, Any] = {**seconds, "test_seconds": evaluation.seconds}
     resources |= {"peak_memory_megabytes": _peak_memory(), **card.versions}

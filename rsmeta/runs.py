@@ -302,7 +302,7 @@ def load_run(
         if not (path / name).is_file():
             raise RunError(f"run '{path}' lacks {name}; it is not a complete run folder")
     recipe = read_recipe(Recipe, path / RECIPE)
-    card, state = _read_model(path / MODEL)
+    card, state = read_model(path / MODEL)
     bands = recipe.data.selected_bands
     if tuple(band.name for band in bands) != card.bands:
         raise RunError(f"run '{path}': {RECIPE} and {MODEL} name different bands")
@@ -324,7 +324,12 @@ def load_run(
     return TrainedModel(built.classifier, card, recipe)
 
 
-def _read_model(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
+def read_model(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
+    """Read the card and the trained state of `model.safetensors` without building the model.
+
+    Raises:
+        RunError: The file is damaged or no model of rsmeta.
+    """
     try:
         with safe_open(path, framework="pt") as stored:
             metadata = stored.metadata() or {}

@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
-from torchmetrics.classification import MulticlassCalibrationError, MulticlassConfusionMatrix
 
 from rsmeta.data.datamodule import Batch, ChipDataModule
 from rsmeta.data.processes import (
@@ -73,10 +72,7 @@ class FinetuningModule(L.LightningModule):
         self._loss = build_loss(recipe.inner.loss, counts, recipe.head.scale)
         self._members = {group: np.array([g is group for g in groups]) for group in Group}
         self._sums = EpochSums(len(counts))
-        self._confusion = MulticlassConfusionMatrix(num_classes=len(counts))
-        self.temperature = 1.0
-        self._raw_miscalibration = MulticlassCalibrationError(num_classes=len(counts), n_bins=15)
-        self._miscalibration = MulticlassCalibrationError(num_classes=len(counts), n_bins=15)
+        self._tested: list[tuple[Tensor, Tensor]] = []
         self._outer: OuterStep | None = None
         if recipe.learns_modulators and classifier.modulators is not None:
             self._outer = OuterStep(recipe.outer, recipe.inner, classifier.modulators)
@@ -368,22 +364,12 @@ class FinetuningModule(L.LightningModule):
     # --- test -------------------------------------------------------------------------------------
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
-        """Count true and predicted classes, and by how much confidences miss the hit rate."""
+        """Keep what the model says of the chips."""
         logits = self.classifier(batch["image"]).float()
-        self._confusion.update(logits, batch["label"])
-        self._raw_miscalibration.update(logits.softmax(dim=-1), batch["label"])
-        self._miscalibration.update((logits / self.temperature).softmax(dim=-1), batch["label"])
+        self._tested.append((logits.cpu(), batch["label"].cpu()))
 
     @property
-    def confusion(self) -> NDArray[np.int64]:
-        """(classes, classes) counts of the test; rows are the true classes."""
-        counts: NDArray[np.int64] = self._confusion.compute().cpu().numpy().astype(np.int64)
-        return counts
-
-    @property
-    def calibration_errors(self) -> tuple[float, float]:
-        """Expected calibration error of the test, 15 bins, without and with the temperature.
-
-        Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 3.
-        """
-        return float(self._raw_miscalibration.compute()), float(self._miscalibration.compute())
+    def tested(self) -> tuple[Tensor, Tensor]:
+        """Logits (chips, classes) and labels (chips,) of the test chips, in order."""
+        logits, labels = (torch.cat(column) for column in zip(*self._tested, strict=True))
+        return logits, labels
