@@ -55,7 +55,8 @@ def build_trainer(
 
 def follows(recipe: Recipe) -> bool:
     """Whether another process leads this distributed run: this one trains along, writes nothing."""
-    return recipe.compute.processes > 1 and (getattr(rank_zero_only, "rank", None) or 0) > 0
+    rank: int = getattr(rank_zero_only, "rank", 0)  # by Lightning, from torchrun's or SLURM's words
+    return recipe.compute.processes > 1 and rank > 0
 
 
 def start_at(trainer: L.Trainer, epoch: int, steps: int) -> None:

@@ -102,13 +102,12 @@ def compare(run, other):
 POINTS = [
     (FinetuningModule, "training_step", 1),
     (FinetuningModule, "training_step", 4),  # between two outer steps
-    (FinetuningModule, "training_step", 7),
     (OuterStep, "__call__", 3),
     (FinetuningModule, "on_train_epoch_end", 2),
     (FinetuningModule, "test_step", 1),
 ]
 MORE_POINTS = [
-    *((FinetuningModule, "training_step", number) for number in (2, 3, 5, 6, 8)),
+    *((FinetuningModule, "training_step", number) for number in (2, 3, 5, 6, 7, 8)),
     (OuterStep, "__call__", 1),
     (torch.optim.Adam, "step", 2),
     (FinetuningModule, "on_train_epoch_end", 1),
@@ -130,22 +129,32 @@ def test_a_run_killed_anywhere_ends_as_the_one_that_was_not(
     assert not (finished / "checkpoint.safetensors").exists()
 
 
+KINDS = [
+    {"peft": {"pruning": {"every": 1, "keep": 0.5}}, "inner": {"optimiser": {"name": "adamw"}}},
+    {
+        "compute": {"checkpoint_every": None, "checkpoint_activations": True},
+        "inner": {"accumulate": 2},
+        "outer": {"engine": "finite_difference"},
+    },
+]
+MORE_KINDS = [
+    {"outer": {"engine": "unrolled", "every": 3}, "augmentation": {"radiometry": "sar"}},
+    {"peft": {"method": "lora", "modulators": "fixed"}, "inner": {"sampling": "square_root"}},
+    {"outer": {"final_epochs": 1, "every": 4}},
+    {"compute": {"cache_features": True, "checkpoint_every": 2}},
+    {"head": {"initialisation": "linear_probe"}},
+]
+
+
 @pytest.mark.parametrize(
-    "sections",
+    ("sections", "number"),
     [
-        {"compute": {"checkpoint_every": None}},
-        {"inner": {"accumulate": 2}, "compute": {"checkpoint_activations": True}},
-        {"inner": {"optimiser": {"name": "adamw"}}, "outer": {"engine": "finite_difference"}},
-        {"outer": {"engine": "unrolled", "every": 3}, "augmentation": {"radiometry": "sar"}},
-        {"peft": {"pruning": {"every": 1, "keep": 0.5}}},
-        {"peft": {"method": "lora", "modulators": "fixed"}, "inner": {"sampling": "square_root"}},
-        {"outer": {"final_epochs": 1, "every": 4}},
-        {"compute": {"cache_features": True, "checkpoint_every": 2}},
-        {"head": {"initialisation": "linear_probe"}},
+        *((kind, 7) for kind in KINDS),
+        *(pytest.param(kind, 4, marks=pytest.mark.slow) for kind in [*KINDS, *MORE_KINDS]),
+        *(pytest.param(kind, 7, marks=pytest.mark.slow) for kind in MORE_KINDS),
     ],
-    ids=lambda sections: str(sections),
+    ids=str,
 )
-@pytest.mark.parametrize("number", [7, pytest.param(4, marks=pytest.mark.slow)])
 def test_every_kind_of_run_goes_on_exactly(tmp_path, monkeypatch, undisturbed, sections, number):
     recipe = small(tmp_path, **sections)
     draft = interrupted(recipe, monkeypatch, FinetuningModule, "training_step", number)
