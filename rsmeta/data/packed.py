@@ -1,11 +1,12 @@
 """All chips of a recipe in one memory-mapped file, written by `rsmeta pack`.
 
-The file is an Arrow IPC file, uncompressed: a row a chip, with its pixels, shape, label, split and
-name; classes and bands are in its metadata. Shards (webdataset, litdata) are made for streams from
-object stores that are shuffled in a buffer. Here an epoch draws single chips from anywhere, by
-class and by split, from sets of up to some 10 GB on a local disk: that is random access, which a
-memory map serves without decoding or copying, and all processes that read it share the system's
-page cache. Arrow stores what shards would need a convention for, and pandas, R and DuckDB read it.
+The file is an Arrow IPC file, uncompressed: a row a chip, with its pixels, shape, pixel size,
+label, split and name; classes and bands are in its metadata. Shards (webdataset, litdata) are made
+for streams from object stores that are shuffled in a buffer. Here an epoch draws single chips from
+anywhere, by class and by split, from sets of up to some 10 GB on a local disk: that is random
+access, which a memory map serves without decoding or copying, and all processes that read it share
+the system's page cache. Arrow stores what shards would need a convention for, and pandas, R and
+DuckDB read it.
 
 Chips are packed as they are trained on, after the crop, the draw of the long tail and any change of
 units. They may differ in size.
