@@ -10,12 +10,15 @@ from rsmeta.scenes.ground import Ground
 _MOST_NODES = (1025, 65)
 """Rows and columns of cells whose area is computed; those between them are interpolated."""
 
+_WIDE = np.radians(0.25)
+
 
 def pixel_areas(ground: Ground, grid: TileGrid) -> NDArray[np.float32] | None:
     """Mean area in square metres of the pixels of each cell, on the ellipsoid of the CRS.
 
     The edges of a cell are taken as straight in a cylindrical equal-area projection, which is
-    exact for meridians and parallels and good to 1e-7 for other cells of some kilometres.
+    exact for meridians and parallels and good to 1e-6 for other edges of a quarter of a degree;
+    longer ones, i.e. those near the poles and of huge cells, as geodesics.
 
     Args:
         ground: Where the scene lies.
@@ -39,7 +42,8 @@ def pixel_areas(ground: Ground, grid: TileGrid) -> NDArray[np.float32] | None:
     geod = ground.crs.get_geod()
     if geod is None:
         return None
-    cells = _quadrangle_areas(degrees.reshape(2, 4, -1), geod).reshape(shape[1:])
+    parallel = ground.crs.is_geographic and ground.is_straight
+    cells = _quadrangle_areas(degrees.reshape(2, 4, -1), geod, parallel).reshape(shape[1:])
     pixels = (bottom - top)[:, None] * (right - left)
     return _interpolated(cells / pixels, rows, columns, grid.cell_shape)
 
@@ -62,15 +66,23 @@ def _edges(
     return (cells * cell).astype(np.float64), np.minimum((cells + 1) * cell, size).astype(float)
 
 
-def _quadrangle_areas(degrees: NDArray[np.float64], geod: pyproj.Geod) -> NDArray[np.float64]:
-    """Areas of quadrangles from longitude and latitude of their corners, (2, 4, quadrangles)."""
+def _quadrangle_areas(
+    degrees: NDArray[np.float64], geod: pyproj.Geod, parallel: bool
+) -> NDArray[np.float64]:
+    """Areas of quadrangles.
+
+    Args:
+        degrees: Longitude and latitude of their corners, (2, 4, quadrangles).
+        geod: The ellipsoid.
+        parallel: Whether their edges are straight in longitude and latitude, however long.
+    """
     longitude, latitude = np.radians(np.where(np.isfinite(degrees), degrees, np.nan))
     steps = (np.roll(longitude, -1, axis=0) - longitude + np.pi) % (2 * np.pi) - np.pi
-    around_pole = np.abs(steps.sum(axis=0)) > np.pi
     x = geod.a * (np.cumsum(steps, axis=0) - steps)  # from the first corner on, over 180° too
     y = geod.a * _authalic(latitude, geod) / 2
     area = np.abs((x * np.roll(y, -1, axis=0) - np.roll(x, -1, axis=0) * y).sum(axis=0)) / 2
-    for index in np.flatnonzero(around_pole):
+    wide = (np.abs(steps).max(axis=0) > _WIDE) & (not parallel)
+    for index in np.flatnonzero(wide):
         area[index] = abs(geod.polygon_area_perimeter(*degrees[:, :, index])[0])
     return np.where(np.isfinite(area), area, 0.0)
 

@@ -10,7 +10,6 @@ import shapely
 from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 from shapely.affinity import translate
-from shapely.geometry.polygon import orient
 
 from rsmeta.scenes.ground import Ground
 
@@ -52,11 +51,8 @@ def footprint(ground: Ground, shape: tuple[int, int]) -> Footprint | None:
     west, south, east, north = outline.bounds
     first = math.floor((west + 180 + _TOUCHING) / 360)
     last = math.ceil((east - 180 - _TOUCHING) / 360)
-    parts = [
-        orient(translate(outline, -360 * turn).intersection(_EARTH))
-        for turn in range(first, last + 1)
-    ]
-    geometry = parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
+    turns = [translate(outline, -360 * turn) for turn in range(first, last + 1)]
+    geometry = shapely.orient_polygons(shapely.union_all(turns).intersection(_EARTH))
     if around_pole or east - west >= 360:
         west, east = -180.0, 180.0
     else:

@@ -1,6 +1,7 @@
 """Prediction of several scenes by the model of a run, of which a stand-in is loaded."""
 
 import csv
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -96,3 +97,27 @@ def test_the_command_passes_its_options_on(write_scene, noise, model, tmp_path, 
     assert sum("pixels of 10 m" in message for message in messages) == 2
     done = CliRunner().invoke(app, ["predict"])
     assert "no scene was given" in str(done.exception)
+
+
+def test_the_command_writes_the_products_asked_for(folder, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["predict", str(folder / "a.tif"), "--out", str(out), "--products"]
+    done = CliRunner().invoke(
+        app, [*arguments, "classes,confidence,parquet,summary,item", "--confidence", "byte",
+              "--min-confidence", "0.8", "--minimum-area", "500"]
+    )  # fmt: skip
+    assert done.exit_code == 0, done.exception
+    names = ["classes.tif", "classes.tif.aux.xml", "confidence.tif", "item.json",
+             "polygons.parquet", "summary.json"]  # fmt: skip
+    assert sorted(path.name for path in out.iterdir()) == [f"a_{name}" for name in names]
+    for name in names[:1] + names[2:]:
+        assert str(out / f"a_{name}") in done.stdout
+    facts = json.loads((out / "a_summary.json").read_text())
+    assert facts["classes"][3] == {
+        "class_id": 3, "class": "unknown", "pixels": 400, "share": 1.0,
+        "area_m2": facts["area_m2"],
+    }  # fmt: skip
+    assert facts["model"]["method"] == "lora"
+    assert facts["options"]["minimum_area"] == 500
+    done = CliRunner().invoke(app, [*arguments, "gpkg", "--truth", str(folder / "a.tif")])
+    assert "add classes to --products" in str(done.exception)
