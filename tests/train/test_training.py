@@ -1,5 +1,7 @@
 """What training does beyond single steps: the start of the head, the cache, and no leaks."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -131,7 +133,7 @@ def test_a_run_on_cached_features_is_the_run_without(tiny_recipe, peft, precisio
 
 
 def test_the_frozen_blocks_run_once_a_chip(tiny_recipe, monkeypatch):
-    """Two epochs with outer steps; the test chips come on top, as images."""
+    """Two epochs with outer steps; chips to calibrate and to test on come on top, as images."""
     from rsmeta.models.classifier import ChipClassifier
 
     chips = []
@@ -154,7 +156,8 @@ def test_the_frozen_blocks_run_once_a_chip(tiny_recipe, monkeypatch):
     run = finetune(recipe).folder
     per_class = pd.read_csv(run / "per_class.csv")
     assert sum(chips) == per_class["train_chips"].sum()
-    assert sum(whole) == per_class["test_chips"].sum()
+    calibrated = json.loads((run / "metrics.json").read_text())["temperature_chips"]
+    assert sum(whole) == per_class["test_chips"].sum() + calibrated
 
 
 def test_a_cache_of_nothing_is_one_line_and_leaves_nothing(tiny_recipe, tmp_path):
