@@ -1,41 +1,36 @@
-"""Scene in, class map out: streams a GeoTIFF through a classifier tile row by tile row."""
+"""Scene in, products out: resumes where a killed prediction of the same stopped."""
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import rasterio
-from numpy.typing import NDArray
 
 from rsmeta.errors import SceneError
-from rsmeta.scenes.blend import NO_CLASS
+from rsmeta.scenes.ahead import ahead
 from rsmeta.scenes.classifier import TileClassifier
-from rsmeta.scenes.grid import TileGrid
-from rsmeta.scenes.opening import OpenScene, ReadOptions, open_scene
-from rsmeta.scenes.pipeline import Progress, ScenePipeline
-from rsmeta.scenes.polygons import CellMap, class_polygons, write_polygons
-from rsmeta.scenes.products import (
-    RowWriter,
-    describe_classes,
-    publish,
-    staging,
-    to_cog,
-    write_category_names,
-)
-from rsmeta.scenes.reader import match_bands
+from rsmeta.scenes.engines import Engine, ThisProcess
+from rsmeta.scenes.fingerprints import Keys
+from rsmeta.scenes.journal import Journal
+from rsmeta.scenes.maps import MapWriter, Resolution, read_record
+from rsmeta.scenes.opening import ReadOptions
+from rsmeta.scenes.pipeline import ClassifiedRows, classified_rows
+from rsmeta.scenes.planning import ScenePlan, plan_scene
+from rsmeta.scenes.polygons import class_polygons, write_polygons
+from rsmeta.scenes.products import publish
 from rsmeta.scenes.source import RasterSource, SceneSource
+from rsmeta.scenes.symmetries import TestTimeAugmentation
+from rsmeta.scenes.work import GridOptions, SceneWork, UnitResult
 
 _LOGGER = logging.getLogger(__name__)
 
-Resolution = Literal["pixel", "cell"]
+_AHEAD = 2
 
-_CACHE_BYTES = (64_000_000, 256_000_000)
-_MAX_CELLS = 20_000_000
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -64,10 +59,13 @@ def predict_scene(
     classifier: TileClassifier,
     out_dir: str | PathLike[str],
     *,
+    tile: int | None = None,
     stride: int | None = None,
+    augmentation: TestTimeAugmentation = "none",
     resolution: Resolution = "pixel",
-    batch_size: int = 64,
+    batch_size: int | None = None,
     options: ReadOptions | None = None,
+    engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> ScenePrediction:
     """Classify a scene tile by tile; never more than a few tile rows of it are in memory.
@@ -75,15 +73,22 @@ def predict_scene(
     Writes `<scene>_classes.tif`, `<scene>_confidence.tif` (both Cloud Optimized GeoTIFFs) and
     `<scene>_polygons.gpkg`. They appear when all are complete; after an error there are none.
 
+    When the process is killed, the results so far stay in a hidden folder in `out_dir`, and the
+    same call continues from there to the same products. A scene whose products are there, made
+    from the same file by the same model and options, is not classified again.
+
     Args:
         scene: The scene: one raster, by its path or another name that GDAL opens, or a source.
         classifier: Model that classifies tiles.
         out_dir: Folder for the products, made if missing.
+        tile: Side of a tile in pixels; None for that of the training chips.
         stride: Step between tiles in pixels, 1..tile; None for half a tile.
+        augmentation: `none`, or `d4` for the mean over the eight orientations of each tile.
         resolution: `pixel` for the grid of the scene, `cell` for one value a cell, i.e. a
             square of gcd(tile, stride) pixels.
-        batch_size: Tiles given to the classifier at once, at most.
+        batch_size: Tiles given to the classifier at once, at most; None to choose by their size.
         options: How to read the scene; None for the defaults.
+        engine: Who classifies; None for this process.
         progress: Called with the number of tiles done and the number of tiles.
 
     Raises:
@@ -91,127 +96,172 @@ def predict_scene(
             or the products cannot be written.
     """
     started = time.perf_counter()
-    _check(classifier, resolution, batch_size)
-    options = options or ReadOptions()
-    source = scene if isinstance(scene, SceneSource) else RasterSource(str(scene))
-    folder, stem = Path(out_dir), source.name
-    classes, confidence = f"{stem}_classes.tif", f"{stem}_confidence.tif"
-    polygons = f"{stem}_polygons.gpkg"
-    with (
-        open_scene(source, classifier.bands, options) as opened,
-        rasterio.Env(GDAL_CACHEMAX=_cache_bytes(opened)),
-    ):
-        indexes = match_bands(opened, classifier.bands, options.missing_bands)
-        _tell_missing(opened.name, classifier.bands, indexes)
-        _tell_resolution(opened, options)
-        grid = TileGrid.over(opened.height, opened.width, classifier.tile_size, stride)
-        _check_cells(grid)
-        with staging(folder) as stage:
-            pipeline = ScenePipeline(opened, indexes, grid, classifier, batch_size, progress)
-            cells = _write_rasters(pipeline, resolution, stage / classes, stage / confidence)
-            frame = class_polygons(
-                cells, grid.cell, opened.shape, classifier.classes, opened.georeference
-            )
-            write_polygons(frame, stage / polygons)
-            publish(stage, folder)
-    return ScenePrediction(
-        classes=folder / classes,
-        confidence=folder / confidence,
-        polygons=folder / polygons,
-        pixels=cells.pixels_per_class(classifier.classes),
-        tiles=pipeline.classified,
-        seconds=time.perf_counter() - started,
-    )
-
-
-def _tell_missing(name: str, bands: Sequence[str], indexes: Sequence[int | None]) -> None:
-    missing = [band for band, index in zip(bands, indexes, strict=True) if index is None]
-    if missing:
-        _LOGGER.warning(
-            "scene '%s' lacks %s, taken as the training mean; only a model trained with "
-            "augmentation.band_dropout is used to that",
-            name,
-            ", ".join(missing),
-        )
-
-
-def _tell_resolution(scene: OpenScene, options: ReadOptions) -> None:
-    if options.unfit(scene.pixel_size) and not options.match_resolution:
-        _LOGGER.warning(
-            "scene '%s' has pixels of %s, the model was trained on %.3g m: it may classify badly; "
-            "--match-resolution resamples the scene",
-            scene.name,
-            scene.pixel_size,
-            options.pixel_size,
-        )
-
-
-def _check(classifier: TileClassifier, resolution: str, batch_size: int) -> None:
     if resolution not in ("pixel", "cell"):
         raise SceneError(f"resolution '{resolution}' is unknown; allowed: pixel, cell")
-    if batch_size < 1:
-        raise SceneError(f"batch size {batch_size} is too small; allowed: 1 or more")
-    if len(classifier.classes) >= NO_CLASS:
-        raise SceneError(
-            f"the model has {len(classifier.classes)} classes; a class map of 8 bits holds at "
-            f"most {NO_CLASS - 1}: merge classes"
-        )
-
-
-def _check_cells(grid: TileGrid) -> None:
-    rows, columns = grid.cell_shape
-    if rows * columns > _MAX_CELLS:
-        raise SceneError(
-            f"stride {grid.stride} with tiles of {grid.tile} px makes {rows * columns} cells of "
-            f"{grid.cell} px; allowed are {_MAX_CELLS}: choose a stride with a larger common "
-            "divisor with the tile size, such as half of it"
-        )
-
-
-def _cache_bytes(scene: OpenScene) -> int:
-    """Block cache that holds a row of the scene's blocks, within limits.
-
-    GDAL's default grows with the machine's memory; less than a row of blocks would decode each
-    block once for every tile row it meets.
-    """
-    return int(np.clip(2 * scene.block_row_bytes, *_CACHE_BYTES))
-
-
-def _write_rasters(
-    pipeline: ScenePipeline, resolution: Resolution, classes: Path, confidence: Path
-) -> CellMap:
-    """Run the pipeline into both rasters; returns the scene at cell resolution."""
-    grid, names = pipeline.grid, pipeline.classifier.classes
-    place, shape = pipeline.scene.georeference, pipeline.scene.shape
-    if resolution == "cell":
-        place, shape = place.coarser(grid.cell), grid.cell_shape
-    cells = CellMap.empty(grid.cell_shape)
-    drafts = classes.with_suffix(".draft.tif"), confidence.with_suffix(".draft.tif")
+    grid = GridOptions(tile, stride, augmentation, batch_size)
+    source = _source(scene)
+    plan = plan_scene(source, classifier, options or ReadOptions(), grid)
+    products = _Products(Path(out_dir), source.name, plan.keys.content, resolution)
+    finished = products.finished()
+    if finished is not None:
+        _LOGGER.info("scene '%s' is finished; skipped", source.origin)
+        return finished
     with (
-        RowWriter(drafts[0], shape, "uint8", NO_CLASS, place) as class_rows,
-        RowWriter(drafts[1], shape, "float32", np.nan, place) as confidence_rows,
+        rasterio.Env(GDAL_CACHEMAX=plan.work.cache_bytes),
+        Journal(products.folder, source.name, plan.keys.work) as journal,
     ):
-        describe_classes(class_rows.dataset, names)
-        confidence_rows.dataset.set_band_description(1, "confidence")
-        top = 0
-        for rows in pipeline.run():
-            labels, certainty = cells.fill(top, rows, grid.cell)
-            top += len(labels)
-            if resolution == "pixel":
-                labels = np.where(rows.valid, _enlarge(labels, grid.cell, rows.valid), NO_CLASS)
-                certainty = np.where(
-                    rows.valid, _enlarge(certainty, grid.cell, rows.valid), np.float32(np.nan)
-                )
-            class_rows.append(labels.astype(np.uint8, copy=False))
-            confidence_rows.append(certainty)
-    to_cog(drafts[0], classes, resampling="mode")
-    write_category_names(classes, names)
-    to_cog(drafts[1], confidence, resampling="average", predictor="YES")
-    return cells
+        pixels, tiles = _write(
+            plan, classifier, engine or ThisProcess(classifier), journal, products, progress
+        )
+        publish(journal.stage, products.folder, products.classes)
+        journal.remove()
+    return products.prediction(pixels, tiles, time.perf_counter() - started)
 
 
-def _enlarge(cells: NDArray[Any], cell: int, pixels: NDArray[np.bool_]) -> NDArray[Any]:
-    """Repeat cells into the pixels they consist of, cut to the shape of `pixels`."""
-    height, width = pixels.shape
-    large = cells.repeat(cell, axis=0)[:height].repeat(cell, axis=1)[:, :width]
-    return large
+def predict_rows(
+    scene: str | PathLike[str] | SceneSource,
+    classifier: TileClassifier,
+    *,
+    tile: int | None = None,
+    stride: int | None = None,
+    augmentation: TestTimeAugmentation = "none",
+    batch_size: int | None = None,
+    options: ReadOptions | None = None,
+    engine: Engine | None = None,
+) -> Iterator[ClassifiedRows]:
+    """Classify a scene and hand over its rows of cells as soon as they are final.
+
+    Args:
+        scene: See `predict_scene`, as the other arguments.
+        classifier: Model that classifies tiles.
+        tile: Side of a tile in pixels.
+        stride: Step between tiles in pixels.
+        augmentation: `none` or `d4`.
+        batch_size: Tiles given to the classifier at once, at most.
+        options: How to read the scene.
+        engine: Who classifies.
+
+    Yields:
+        The rows from top to bottom, without gaps.
+
+    Raises:
+        SceneError: See `predict_scene`.
+    """
+    grid = GridOptions(tile, stride, augmentation, batch_size)
+    work = plan_scene(_source(scene), classifier, options or ReadOptions(), grid).work
+    results = (engine or ThisProcess(classifier)).run(work, work.units)
+    with ahead(results, _AHEAD) as units:
+        yield from classified_rows(
+            work.grid, len(classifier.classes), zip(work.units, units, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class _Products:
+    """The products of a scene: names, and the record in the class map that tells they are done."""
+
+    folder: Path
+    stem: str
+    key: str
+    resolution: Resolution
+
+    @property
+    def classes(self) -> str:
+        return f"{self.stem}_classes.tif"
+
+    @property
+    def confidence(self) -> str:
+        return f"{self.stem}_confidence.tif"
+
+    @property
+    def polygons(self) -> str:
+        return f"{self.stem}_polygons.gpkg"
+
+    def record(self, pixels: dict[str, int], tiles: int) -> dict[str, Any]:
+        return {"key": f"{self.key}-{self.resolution}", "pixels": pixels, "tiles": tiles}
+
+    def finished(self) -> ScenePrediction | None:
+        """The products that are there, if they are those wanted."""
+        names = (self.classes, self.confidence, self.polygons)
+        found = read_record(self.folder / self.classes)
+        if found.get("key") != self.record({}, 0)["key"]:
+            return None
+        if not all((self.folder / name).is_file() for name in names):
+            return None
+        return self.prediction(found["pixels"], found["tiles"], 0.0)
+
+    def prediction(self, pixels: dict[str, int], tiles: int, seconds: float) -> ScenePrediction:
+        paths = (self.folder / name for name in (self.classes, self.confidence, self.polygons))
+        return ScenePrediction(*paths, pixels, tiles, seconds)
+
+
+def _source(scene: str | PathLike[str] | SceneSource) -> SceneSource:
+    return scene if isinstance(scene, SceneSource) else RasterSource(str(scene))
+
+
+def _write(
+    plan: ScenePlan,
+    classifier: TileClassifier,
+    engine: Engine,
+    journal: Journal,
+    products: _Products,
+    progress: Progress | None,
+) -> tuple[dict[str, int], int]:
+    """Write all products to the journal's stage; returns pixels of each class, and tiles."""
+    grid, names, stage = plan.work.grid, classifier.classes, journal.stage
+    missing = [rows for rows in plan.work.units if rows not in journal]
+    counted = _Counted(plan.work, progress)
+    with (
+        ahead(engine.run(plan.work, missing), _AHEAD) as results,
+        MapWriter(
+            stage / products.classes, stage / products.confidence,
+            grid, plan.georeference, names, products.resolution,
+        ) as maps,
+    ):  # fmt: skip
+        units = counted.through(_all_units(plan.work, plan.keys, journal, results))
+        for rows in classified_rows(grid, len(names), units):
+            maps.append(rows)
+        pixels = maps.cells.pixels_per_class(names)
+        maps.finish(products.record(pixels, counted.tiles))
+    shape = grid.height, grid.width
+    frame = class_polygons(maps.cells, grid.cell, shape, names, plan.georeference)
+    write_polygons(frame, stage / products.polygons)
+    return pixels, counted.tiles
+
+
+def _all_units(
+    work: SceneWork, keys: Keys, journal: Journal, results: Iterator[UnitResult]
+) -> Iterator[tuple[range, UnitResult]]:
+    """All units of the scene in order: from the journal, and new ones, which are added to it."""
+    for rows in work.units:
+        if rows in journal:
+            yield rows, journal.load(rows)
+            continue
+        try:
+            result = next(results)
+        except SceneError:
+            if keys.local:  # the same would come of it again
+                journal.remove()
+            raise
+        journal.store(rows, result)
+        yield rows, result
+
+
+class _Counted:
+    """Counts what passes, and tells the progress."""
+
+    def __init__(self, work: SceneWork, progress: Progress | None) -> None:
+        self.tiles = 0
+        self._grid = work.grid
+        self._progress = progress
+
+    def through(
+        self, units: Iterator[tuple[range, UnitResult]]
+    ) -> Iterator[tuple[range, UnitResult]]:
+        """The same units."""
+        for rows, unit in units:
+            self.tiles += len(unit.row)
+            if self._progress is not None:
+                columns = self._grid.columns
+                self._progress(rows.stop * columns, self._grid.rows * columns)
+            yield rows, unit

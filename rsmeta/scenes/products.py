@@ -1,15 +1,13 @@
 """Rasters out: georeferencing carried over, row-wise writing, Cloud Optimized GeoTIFFs."""
 
 import json
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from xml.etree import ElementTree
 
 import numpy as np
@@ -30,6 +28,38 @@ from rsmeta.scenes.blend import NO_CLASS
 from rsmeta.scenes.palette import class_colours
 
 _BLOCK = 256
+_STRIP = 8 * _BLOCK
+
+
+class Rows(Protocol):
+    """Rows of a raster of which any part can be had."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        ...
+
+    def part(self, rows: slice, columns: slice) -> NDArray[Any]:
+        """Values of some rows and columns."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArrayRows:
+    """Rows that lie in memory.
+
+    Attributes:
+        values: (rows, columns).
+    """
+
+    values: NDArray[Any]
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.values)
+
+    def part(self, rows: slice, columns: slice) -> NDArray[Any]:
+        """Values of some rows and columns."""
+        return self.values[rows, columns]
 
 
 @dataclass(frozen=True)
@@ -118,28 +148,22 @@ def writing(path: Path) -> Iterator[None]:
         ) from cause
 
 
-@contextmanager
-def staging(out_dir: Path) -> Iterator[Path]:
-    """A folder inside `out_dir` that is gone at the end, whatever happens.
+def publish(stage: Path, out_dir: Path, last: str) -> None:
+    """Move all complete files of a stage to their folder, in place of older ones.
 
-    Raises:
-        SceneError: The folder cannot be made.
+    Args:
+        stage: Folder of the new files.
+        out_dir: Where to move them.
+        last: Name of the one that is moved last: when it is there, all are.
     """
-    with writing(out_dir):
-        out_dir.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=".rsmeta-", dir=out_dir))
-    try:
-        yield stage
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-
-
-def publish(stage: Path, out_dir: Path) -> None:
-    """Move all complete files of a stage to their folder, in place of older ones."""
-    for file in sorted(stage.iterdir()):
+    files = sorted(stage.iterdir(), key=lambda file: (file.name == last, file.name))
+    new = {file.name for file in files}
+    for file in files:
         with writing(out_dir / file.name):
-            # Statistics that a viewer has stored beside an older product are no longer true.
-            (out_dir / f"{file.name}.aux.xml").unlink(missing_ok=True)
+            sidecar = f"{file.name}.aux.xml"
+            if sidecar not in new:
+                # Statistics that a viewer has stored beside an older product are not true now.
+                (out_dir / sidecar).unlink(missing_ok=True)
             file.replace(out_dir / file.name)
 
 
@@ -166,7 +190,8 @@ class RowWriter:
         georeference: Georeference,
     ) -> None:
         self.path = path
-        self._waiting: list[NDArray[Any]] = []
+        self._waiting: list[Rows] = []
+        self._start = 0  # rows of the first that are written
         self._top = 0
         with writing(path), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -188,25 +213,40 @@ class RowWriter:
     ) -> None:
         with writing(self.path):
             if kind is None:
-                self._flush(sum(len(rows) for rows in self._waiting))
+                self._flush(self._count())
             self.dataset.close()
 
-    def append(self, rows: NDArray[Any]) -> None:
-        """Add rows below those already there, (any number, columns)."""
+    def append(self, rows: Rows) -> None:
+        """Add rows below those already there, any number."""
         self._waiting.append(rows)
-        count = sum(len(rows) for rows in self._waiting)
+        count = self._count()
         if count >= _BLOCK:
             with writing(self.path):
                 self._flush(count - count % _BLOCK)
 
+    def _count(self) -> int:
+        return sum(len(rows) for rows in self._waiting) - self._start
+
     def _flush(self, count: int) -> None:
-        if not count:
-            return
-        rows = np.concatenate(self._waiting)
-        window = Window(0, self._top, self.dataset.width, count)
-        self.dataset.write(rows[:count], 1, window=window)
+        """Write so many of the rows that wait; parts of the width at a time to save memory."""
+        taken: list[tuple[Rows, slice]] = []
+        left = count
+        while left:
+            rows, start = self._waiting[0], self._start
+            stop = min(start + left, len(rows))
+            taken.append((rows, slice(start, stop)))
+            left -= stop - start
+            self._start = stop
+            if stop == len(rows):
+                self._waiting.pop(0)
+                self._start = 0
+        width = self.dataset.width
+        for x in range(0, width if count else 0, _STRIP):
+            columns = slice(x, min(x + _STRIP, width))
+            values = np.concatenate([rows.part(part, columns) for rows, part in taken])
+            window = Window(x, self._top, columns.stop - x, count)
+            self.dataset.write(values, 1, window=window)
         self._top += count
-        self._waiting = [rows[count:].copy()]
 
 
 def describe_classes(dataset: DatasetWriter, classes: Sequence[str]) -> None:
