@@ -81,6 +81,10 @@ class Processes:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes after the units that they have begun."""
         self._pool.shutdown(cancel_futures=True)
 
     def run(self, work: SceneWork, units: Sequence[range]) -> Generator[UnitResult]:

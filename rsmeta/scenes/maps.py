@@ -116,7 +116,8 @@ class MapWriter:
         """Add the rows below those already there."""
         layers = self.cells.fill(self._top, rows, self._cell)
         self._top += len(layers[0])
-        for writer, cells, nodata in zip(self._writers, layers, (NO_CLASS, np.nan), strict=True):
+        for writer, layer, nodata in zip(self._writers, layers, (NO_CLASS, np.nan), strict=True):
+            cells: NDArray[Any] = np.asarray(layer)
             if self._resolution == "pixel":
                 writer.append(PixelRows(cells, self._cell, rows.valid, nodata))
             else:

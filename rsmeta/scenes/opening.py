@@ -135,7 +135,7 @@ class OpenScene:
     @property
     def block_height(self) -> int:
         """Rows of the highest blocks of its rasters."""
-        return max(d.block_shapes[0][0] for d in self._datasets)
+        return max(int(d.block_shapes[0][0]) for d in self._datasets)
 
     @property
     def striped(self) -> bool:

@@ -191,8 +191,14 @@ class _Products:
         return self.prediction(found["pixels"], found["tiles"], 0.0)
 
     def prediction(self, pixels: dict[str, int], tiles: int, seconds: float) -> ScenePrediction:
-        paths = (self.folder / name for name in (self.classes, self.confidence, self.polygons))
-        return ScenePrediction(*paths, pixels, tiles, seconds)
+        return ScenePrediction(
+            classes=self.folder / self.classes,
+            confidence=self.folder / self.confidence,
+            polygons=self.folder / self.polygons,
+            pixels=pixels,
+            tiles=tiles,
+            seconds=seconds,
+        )
 
 
 def _source(scene: str | PathLike[str] | SceneSource) -> SceneSource:
