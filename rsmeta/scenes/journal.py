@@ -107,5 +107,18 @@ class Journal:
         """Remove the folder: the products are complete, or nobody can go on from here."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def remove_leftover(self) -> None:
+        """Remove what is there of a scene whose products are complete, unless it is in use.
+
+        A prediction that is killed right after its last product leaves its journal behind.
+        """
+        if not self._folder.is_dir():
+            return
+        try:
+            with self._lock.acquire(timeout=0):
+                self.remove()
+        except Timeout:
+            return
+
     def _file(self, rows: range) -> Path:
         return self._units / f"{rows.start:06d}-{rows.stop:06d}.npz"

@@ -102,14 +102,13 @@ def predict_scene(
     source = _source(scene)
     plan = plan_scene(source, classifier, options or ReadOptions(), grid)
     products = _Products(Path(out_dir), source.name, plan.keys.content, resolution)
+    journal = Journal(products.folder, source.name, plan.keys.work)
     finished = products.finished()
     if finished is not None:
+        journal.remove_leftover()
         _LOGGER.info("scene '%s' is finished; skipped", source.origin)
         return finished
-    with (
-        rasterio.Env(GDAL_CACHEMAX=plan.work.cache_bytes),
-        Journal(products.folder, source.name, plan.keys.work) as journal,
-    ):
+    with rasterio.Env(GDAL_CACHEMAX=plan.work.cache_bytes), journal:
         pixels, tiles = _write(
             plan, classifier, engine or ThisProcess(classifier), journal, products, progress
         )

@@ -139,6 +139,13 @@ def test_finished_scenes_are_skipped(scene, tmp_path, caplog):
     again = predict_scene(scene, model, tmp_path / "out", batch_size=5)
     assert model.tiles == 0
     assert again == replace(done, seconds=0.0)
+    with Journal(tmp_path / "out", "scene", "key"):
+        predict_scene(scene, model, tmp_path / "out")
+        assert list((tmp_path / "out").glob(".*"))  # in use
+    (tmp_path / "out" / ".rsmeta-scene" / "key").mkdir(parents=True)
+    predict_scene(scene, model, tmp_path / "out")
+    assert model.tiles == 0
+    assert not list((tmp_path / "out").glob(".*"))
     assert "is finished; skipped" in caplog.text
     done.polygons.unlink()
     assert predict_scene(scene, model, tmp_path / "out").tiles == model.tiles > 0
