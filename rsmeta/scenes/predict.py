@@ -29,6 +29,7 @@ from rsmeta.scenes.work import GridOptions, SceneWork, UnitResult
 _LOGGER = logging.getLogger(__name__)
 
 _AHEAD = 2
+_CACHE_BYTES = 32_000_000
 
 Progress = Callable[[int, int], None]
 
@@ -108,7 +109,7 @@ def predict_scene(
         journal.remove_leftover()
         _LOGGER.info("scene '%s' is finished; skipped", source.origin)
         return finished
-    with rasterio.Env(GDAL_CACHEMAX=plan.work.cache_bytes), journal:
+    with rasterio.Env(), journal:
         pixels, tiles = _write(
             plan, classifier, engine or ThisProcess(classifier), journal, products, progress
         )
@@ -227,7 +228,9 @@ def _write(
         for rows in classified_rows(grid, len(names), units):
             maps.append(rows)
         pixels = maps.cells.pixels_per_class(names)
-        maps.finish(products.record(pixels, counted.tiles))
+        # The scene has been read: its blocks leave the cache.
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES):
+            maps.finish(products.record(pixels, counted.tiles))
     shape = grid.height, grid.width
     frame = class_polygons(maps.cells, grid.cell, shape, names, plan.georeference)
     write_polygons(frame, stage / products.polygons)

@@ -20,11 +20,14 @@ from rsmeta.scenes.reader import Tile, match_bands, read_tiles
 from rsmeta.scenes.source import SceneSource
 from rsmeta.scenes.symmetries import TestTimeAugmentation, mean_probabilities
 
-_CACHE_BYTES = (32_000_000, 128_000_000)
+_LEAST_CACHE_BYTES = 32_000_000
+_TILED_CACHE_BYTES = 64_000_000
+_STRIPED_CACHE_BYTES = 128_000_000
 _READ_BYTES = 12_000_000
 _BATCH_BYTES = 24_000_000
 _BATCH = 64
 _TILES = 256
+_ROWS = 4
 _FLOAT_BYTES = 4
 
 
@@ -144,7 +147,7 @@ def plan_work(
         batch_size=grid.batch_size or fitting,
         units=_units(tiles, scene),
         bands=bands,
-        cache_bytes=int(np.clip(_wanted_cache(tiles, scene, 1), *_CACHE_BYTES)),
+        cache_bytes=_cache_bytes(tiles, scene),
     )
 
 
@@ -260,19 +263,30 @@ class _Batcher:
 
 
 def _units(grid: TileGrid, scene: OpenScene) -> tuple[range, ...]:
-    """Tile rows that fill some batches together, fewer where the cache would not hold them."""
-    rows = min(grid.rows, -(-_TILES // grid.columns))
-    while rows > 1 and scene.striped and _wanted_cache(grid, scene, rows) > _CACHE_BYTES[1]:
+    """Tile rows that fill some batches together, fewer where the cache would not hold them.
+
+    Neighbouring units both read the rows where they overlap, so that there are several in each.
+    """
+    rows = min(grid.rows, max(_ROWS, -(-_TILES // grid.columns)))
+    while rows > 1 and scene.striped and _row_cache(grid, scene, rows) > _STRIPED_CACHE_BYTES:
         rows -= 1
     starts: Sequence[int] = range(0, grid.rows, rows)
     return tuple(range(start, min(start + rows, grid.rows)) for start in starts)
 
 
-def _wanted_cache(grid: TileGrid, scene: OpenScene, rows: int) -> int:
-    """Bytes of all the file's blocks that some tile rows meet.
+def _cache_bytes(grid: TileGrid, scene: OpenScene) -> int:
+    """Size of GDAL's block cache, which by default grows with the machine.
 
-    With less, blocks are decoded again for each read. GDAL's default grows with the machine.
+    Strips are met by all reads of a unit: with less cache they would be decoded for each. Blocks
+    of tiled files are met again by the next unit only.
     """
+    most = _STRIPED_CACHE_BYTES if scene.striped else _TILED_CACHE_BYTES
+    rows = _units(grid, scene)[0]
+    return int(np.clip(_row_cache(grid, scene, len(rows)), _LEAST_CACHE_BYTES, most))
+
+
+def _row_cache(grid: TileGrid, scene: OpenScene, rows: int) -> int:
+    """Bytes of all the file's blocks that some tile rows meet."""
     return (grid.span(rows) + 2 * scene.block_height) * scene.row_bytes
 
 
