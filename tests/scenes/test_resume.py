@@ -11,7 +11,13 @@ import pytest
 from tile_classifiers import Mixing, Slow
 
 from rsmeta.errors import SceneError
-from rsmeta.scenes import ThisProcess, predict_scene
+from rsmeta.scenes import (
+    ModelDescription,
+    Product,
+    ProductOptions,
+    ThisProcess,
+    predict_scene,
+)
 from rsmeta.scenes.journal import Journal
 from rsmeta.scenes.product_options import DEFAULT_PRODUCTS
 
