@@ -29,7 +29,7 @@ BANDS = tuple(f"B{index}" for index in range(1, 5))
 LAYOUTS = {
     "tiled": {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate"},
     "stripped": {"blockysize": 16, "compress": "deflate"},
-    "one huge strip": {"sparse_ok": True},
+    "one huge uncompressed strip": {"sparse_ok": True},
 }
 
 
@@ -65,7 +65,7 @@ CASES = (
     Case(4096, 4096, "tiled", "pixel"),
     Case(10_980, 10_980, "tiled", "cell"),
     Case(10_980, 10_980, "stripped", "cell"),
-    Case(10_980, 10_980, "one huge strip", "cell"),
+    Case(10_980, 10_980, "one huge uncompressed strip", "cell"),
     Case(10_980, 10_980, "tiled", "pixel"),
     Case(40_960, 40_960, "tiled", "cell"),
 )
@@ -83,7 +83,7 @@ def write_scene(path: Path, case: Case) -> None:
     ) as dataset:  # fmt: skip
         for index, name in enumerate(BANDS, 1):
             dataset.set_band_description(index, name)
-        if case.layout == "one huge strip":
+        if case.layout == "one huge uncompressed strip":
             return  # not even written: zeros
         square = np.random.default_rng(0).integers(0, 5000, size=(len(BANDS), 512, 512))
         for y in range(0, case.height, 4096):
