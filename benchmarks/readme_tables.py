@@ -1,4 +1,7 @@
-"""Write the README's tables from the committed results: python benchmarks/readme_tables.py."""
+"""Write the tables of README and docs from the committed results.
+
+python benchmarks/readme_tables.py
+"""
 
 import json
 import re
@@ -8,6 +11,7 @@ import pandas as pd
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "evidence.md")
 _COLUMNS = ["head", "medium", "tail", "average"]
 
 
@@ -104,6 +108,23 @@ def speed_line() -> str:
     )
 
 
+def band_removal_table() -> str:
+    """Accuracy by the number of bands removed, with and without band dropout in training."""
+    result = json.loads((RESULTS / "band_removal.json").read_text())
+    table = pd.DataFrame(result["average_accuracy"])
+    removed = sorted(table["bands_removed"].unique())
+    lines = ["| band dropout | " + " | ".join(f"{count} removed" for count in removed) + " |"]
+    lines.append("|---" * (len(removed) + 1) + "|")
+    for dropout, rows in table.groupby("band_dropout"):
+        by_count = rows.set_index("bands_removed")
+        cells = [
+            f"{100 * row['mean']:.1f} ± {100 * row['standard_error']:.1f}"
+            for _, row in by_count.loc[removed].iterrows()
+        ]
+        lines.append(f"| {dropout:g} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def fill(text: str) -> str:
     """Replace what stands between the markers of a text by what the results say."""
     parts = {
@@ -112,13 +133,23 @@ def fill(text: str) -> str:
         "scene_prediction": scene_line,
         "speed_table": speed_table,
         "speed_line": speed_line,
+        "band_removal": band_removal_table,
     }
     for name, make in parts.items():
         pattern = rf"(<!-- results: {name} -->\n).*?(<!-- end -->)"
         text = re.sub(pattern, lambda m, make=make: f"{m[1]}{make()}\n{m[2]}", text, flags=re.S)
-    return text
+    pattern = r"(<!-- study: (\w+) -->\n).*?(<!-- end -->)"
+    return re.sub(pattern, lambda m: f"{m[1]}{study_tables(m[2])}\n{m[3]}", text, flags=re.S)
+
+
+def study_tables(name: str) -> str:
+    """The tables that `rsmeta study` has written, without their heading."""
+    path = RESULTS / f"{name}.md"
+    if not path.exists():
+        return "Not run yet."
+    return path.read_text(encoding="utf-8").split("\n", 2)[2].strip()
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(fill(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(fill(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -41,6 +41,10 @@ class RunError(RsmetaError):
     """A run folder is missing, incomplete, or does not fit what is asked of it."""
 
 
+class TrainingError(RsmetaError):
+    """Training cannot go on."""
+
+
 class PruningError(RsmetaError):
     """Sites cannot be pruned as asked."""
 
@@ -51,6 +55,10 @@ class StudyError(RsmetaError):
 
 class SceneError(RsmetaError):
     """A scene cannot be read, or does not fit the run that is to classify it."""
+
+
+class TargetError(RsmetaError):
+    """What is to be inspected is neither a recipe, a run nor a scene."""
 
 
 class ExportError(RsmetaError):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import lightning as L
 import torch
@@ -15,24 +15,30 @@ from rich.console import Console
 from rsmeta.data.cautions import cautions
 from rsmeta.data.chips import LabelledData
 from rsmeta.data.datamodule import ChipDataModule
-from rsmeta.data.inspection import load_inspected
+from rsmeta.data.inspection import InspectedData, load_inspected
 from rsmeta.data.outer_split import SMALLEST_SPLIT_CLASS
 from rsmeta.data.statistics import BandStatistics
+from rsmeta.drafts import final_path, hidden_folder, new_run, unfinished_run
+from rsmeta.errors import RunError
+from rsmeta.longtail.calibration import expected_calibration_error
 from rsmeta.longtail.groups import class_groups
 from rsmeta.longtail.metrics import Metrics, compute_metrics
+from rsmeta.longtail.predictions import ChipPredictions
 from rsmeta.models.classifier import BuiltModel, ChipClassifier, build_classifier
 from rsmeta.models.contribution import contributions
 from rsmeta.models.frozen_prefix import require_frozen_prefix
 from rsmeta.models.normalisation import require_normalised
 from rsmeta.models.pruned import keep_sites
+from rsmeta.origin import origin_of, require_same
 from rsmeta.peft.sites import AnySite, modulated_sites
+from rsmeta.prediction_table import write_predictions
 from rsmeta.recipe import Recipe
+from rsmeta.recipe_reading import read_recipe
 from rsmeta.report.run_report import write_report
 from rsmeta.runs import (
+    RECIPE,
     ModelCard,
     current_versions,
-    final_path,
-    new_run,
     write_history,
     write_inspection,
     write_json,
@@ -43,10 +49,21 @@ from rsmeta.runs import (
     write_results,
 )
 from rsmeta.train.calibration import Calibration, calibrate
-from rsmeta.train.module import EpochRecord, FinetuningModule
+from rsmeta.train.checkpoint import CHECKPOINT, StateDict, read_checkpoint
+from rsmeta.train.checkpointing import Checkpointing
+from rsmeta.train.module import FinetuningModule
+from rsmeta.train.nonfinite import NonFiniteError, told
 from rsmeta.train.progress import TrainingProgress
 from rsmeta.train.pruning import PruneWhileTraining
-from rsmeta.train.trainer import build_trainer, quiet_lightning, seed_everything
+from rsmeta.train.records import EpochRecord
+from rsmeta.train.trainer import (
+    build_trainer,
+    fit,
+    follows,
+    quiet_lightning,
+    seed_everything,
+    start_at,
+)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -70,6 +87,7 @@ class Evaluation:
 
     Attributes:
         metrics: Results on the test chips.
+        predictions: What the model says of each test chip.
         contributions: Of each site, see `rsmeta.models.contribution`; measured on training chips.
         trained_parameters: Number of trained parameters: adapters, head and learned modulators.
         seconds: Time that the test took.
@@ -79,6 +97,7 @@ class Evaluation:
     """
 
     metrics: Metrics
+    predictions: ChipPredictions
     contributions: dict[AnySite, float]
     trained_parameters: int
     seconds: float
@@ -99,27 +118,108 @@ def finetune(recipe: Recipe, console: Console | None = None) -> FinishedRun:
         RecipeError: The recipe does not fit the backbone.
         RunError: The run folder cannot be written.
     """
+    if follows(recipe):
+        _train_along(recipe, None)
     with new_run(recipe.runs, recipe.name) as draft:
-        inspected = load_inspected(recipe)
-        data, statistics = inspected.data, inspected.statistics
-        seed_everything(recipe.seed)
-        built = build_classifier(recipe, data.bands, len(data.classes), statistics)
-        require_normalised(built.classifier, data, recipe.seed)
-        built.classifier.store_frozen_low()
-        if console is not None:
-            console.print(built.plan_table())
-        started = time.perf_counter()
-        callbacks = [] if console is None else [TrainingProgress(console)]
-        history = train(recipe, data, statistics, built, callbacks)
-        seconds = {"training_seconds": round(time.perf_counter() - started, 2)}
-        bank = built.classifier.modulators
-        if bank is not None and bank.left != bank.sites:
-            built = keep_sites(recipe, data.bands, statistics, built.classifier, bank.left)
-        found = evaluate(recipe, data, statistics, built.classifier)
-        write_history(draft, history)
-        write_inspection(draft, inspected)
-        write_run(draft, recipe, data, statistics, built, found, seconds)
-    return FinishedRun(final_path(draft), found.metrics)
+        write_recipe(draft, recipe)
+        metrics = _finish(draft, recipe, console)
+    return FinishedRun(final_path(draft), metrics)
+
+
+def resume(run: Path, console: Console | None = None) -> FinishedRun:
+    """Go on with a run that was interrupted, to the same end on the same machine.
+
+    Args:
+        run: The path that the run will have.
+        console: See `finetune`.
+
+    Raises:
+        RsmetaError: See `finetune`.
+        RunError: There is no such unfinished run, or its recipe, its chips, the backbone or the
+            software have changed.
+    """
+    draft = hidden_folder(run)
+    if (draft / RECIPE).is_file() and follows(recipe := read_recipe(Recipe, draft / RECIPE)):
+        _train_along(recipe, draft)
+    with unfinished_run(run):
+        if not (draft / RECIPE).is_file():
+            raise RunError(f"run '{run}' was interrupted before it began; start it afresh")
+        metrics = _finish(draft, read_recipe(Recipe, draft / RECIPE), console)
+    return FinishedRun(final_path(draft), metrics)
+
+
+def _finish(draft: Path, recipe: Recipe, console: Console | None) -> Metrics:
+    """Train, from the folder's checkpoint if there is one, test, and write the run's files."""
+    inspected = load_inspected(recipe)
+    data, statistics = inspected.data, inspected.statistics
+    built = _built(recipe, inspected)
+    if console is not None:
+        console.print(built.plan_table())
+    history, seconds = _train_with_checkpoints(draft, recipe, inspected, built, console)
+    bank = built.classifier.modulators
+    if bank is not None and bank.left != bank.sites:
+        built = keep_sites(recipe, data.bands, statistics, built.classifier, bank.left)
+    found = evaluate(recipe, data, statistics, built.classifier)
+    write_history(draft, history)
+    write_inspection(draft, inspected)
+    times = {"training_seconds": round(seconds, 2)}
+    write_run(draft, recipe, data, statistics, built, found, times)
+    return found.metrics
+
+
+def _train_along(recipe: Recipe, draft: Path | None) -> NoReturn:
+    """Train in a process that another one leads, which tests and writes; then end it.
+
+    Args:
+        recipe: The recipe.
+        draft: Folder of the run that goes on; None for one that begins.
+
+    Raises:
+        SystemExit: Training is done.
+    """
+    logging.getLogger("rsmeta").setLevel(logging.ERROR)  # the other one says it
+    inspected = load_inspected(recipe)
+    built = _built(recipe, inspected)
+    state = None
+    if draft is not None and (draft / CHECKPOINT).is_file():
+        state = read_checkpoint(draft / CHECKPOINT).state
+    train(recipe, inspected.data, inspected.statistics, built, (), state)
+    raise SystemExit(0)
+
+
+def _built(recipe: Recipe, inspected: InspectedData) -> BuiltModel:
+    """The model before training."""
+    data = inspected.data
+    seed_everything(recipe.seed)
+    built = build_classifier(recipe, data.bands, len(data.classes), inspected.statistics)
+    require_normalised(built.classifier, data, recipe.seed)
+    built.classifier.store_frozen_low()
+    return built
+
+
+def _train_with_checkpoints(
+    draft: Path,
+    recipe: Recipe,
+    inspected: InspectedData,
+    built: BuiltModel,
+    console: Console | None,
+) -> tuple[list[EpochRecord], float]:
+    """What happened in each epoch, and how many seconds training took."""
+    data, statistics = inspected.data, inspected.statistics
+    origin = origin_of(recipe, data, statistics, built)
+    begun = None
+    if (draft / CHECKPOINT).is_file():
+        begun = read_checkpoint(draft / CHECKPOINT)
+        require_same(str(final_path(draft)), begun.origin, origin)
+    done = 0.0 if begun is None else begun.seconds
+    checkpointing = Checkpointing(draft, origin, recipe.compute.checkpoint_every, done)
+    callbacks = [checkpointing, *([] if console is None else [TrainingProgress(console)])]
+    try:
+        state = None if begun is None else begun.state
+        history = train(recipe, data, statistics, built, callbacks, state)
+    except NonFiniteError as error:
+        raise told(error, data, draft) from error
+    return history, checkpointing.seconds
 
 
 def train(
@@ -128,6 +228,7 @@ def train(
     statistics: BandStatistics,
     built: BuiltModel,
     callbacks: Sequence[L.Callback] = (),
+    state: StateDict | None = None,
 ) -> list[EpochRecord]:
     """Train a model in place.
 
@@ -137,12 +238,14 @@ def train(
         statistics: Statistics that normalise the bands.
         built: The model.
         callbacks: What Lightning is to call besides.
+        state: Where to go on, of `FinetuningModule.training_state`; None: at the start.
 
     Returns:
         What happened, epoch by epoch.
 
     Raises:
         DataError: A chip cannot be read.
+        NonFiniteError: A loss or a weight is infinite or not a number.
     """
     datamodule = ChipDataModule(recipe, data, statistics)
     _tell_shared_classes(datamodule, data)
@@ -154,11 +257,15 @@ def train(
     every = list(callbacks)
     if recipe.pruning is not None:
         every.append(PruneWhileTraining(recipe.pruning, len(modulated_sites(built.plan))))
-    trainer = build_trainer(recipe, every)
+    trainer = build_trainer(recipe, every, distributed=recipe.compute.processes > 1)
     if recipe.compute.cache_features:
         _cache_features(datamodule, built.classifier, trainer.strategy.root_device)
-    with quiet_lightning():
-        trainer.fit(module, datamodule)
+    if state is not None:
+        module.resume(state)
+        datamodule.skip(state["epoch"], state["batches"])
+        start_at(trainer, state["epoch"], state["steps"])
+    if state is None or state["epoch"] < recipe.inner.epochs:
+        fit(trainer, module, datamodule)
     return module.history
 
 
@@ -202,18 +309,21 @@ def evaluate(
     groups = class_groups(recipe.long_tail, data.classes, counts)
     module = FinetuningModule(recipe, classifier, counts, groups, datamodule)
     calibration = calibrate(classifier, datamodule, balanced=recipe.outer.balanced)
-    module.temperature = calibration.temperature
     started = time.perf_counter()
     with quiet_lightning():
         build_trainer(recipe, []).test(module, datamodule, verbose=False)
     seconds = round(time.perf_counter() - started, 2)
+    logits, labels = module.tested
+    raw = ChipPredictions.from_logits(logits, labels)
+    predictions = ChipPredictions.from_logits(logits / calibration.temperature, labels)
     return Evaluation(
-        compute_metrics(module.confusion, data.classes, counts, groups),
+        compute_metrics(predictions.confusion(len(counts)), data.classes, counts, groups),
+        predictions,
         contributions(classifier, datamodule.balanced_batches()),
         sum(tensor.numel() for tensor in classifier.parameters() if tensor.requires_grad),
         seconds,
         calibration,
-        module.calibration_errors,
+        (expected_calibration_error(raw), expected_calibration_error(predictions)),
     )
 
 
@@ -268,6 +378,7 @@ def write_run(
         "calibration_error": evaluation.calibration_errors[1],
     }
     write_results(folder, evaluation.metrics, facts)
+    write_predictions(folder, data.test, data.classes, evaluation.predictions)
     write_modulators(folder, built.plan, built.classifier, evaluation.contributions)
     resources: dict[str, Any] = {**seconds, "test_seconds": evaluation.seconds}
     resources |= {"peak_memory_megabytes": _peak_memory(), **card.versions}

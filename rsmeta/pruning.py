@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from rsmeta.data.inspection import load_inspected
+from rsmeta.drafts import final_path, new_run
 from rsmeta.errors import PruningError, RunError
 from rsmeta.finetuning import Evaluation, evaluate, write_run
 from rsmeta.models.pruned import keep_sites
 from rsmeta.peft.pruning import Criterion, KeepShare, Threshold, sites_to_keep
-from rsmeta.runs import HISTORY, final_path, load_run, new_run, write_inspection, write_json
+from rsmeta.runs import HISTORY, load_run, write_inspection, write_json
 
 __all__ = ["Criterion", "KeepShare", "PrunedRun", "Threshold", "prune_run"]
 

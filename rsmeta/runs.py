@@ -2,13 +2,9 @@
 
 import hashlib
 import json
-import os
 import platform
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +16,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from rsmeta import __version__
@@ -37,9 +33,8 @@ from rsmeta.peft.plan_table import plan_frame
 from rsmeta.peft.sites import AnySite, Part, PlannedSite, named_site
 from rsmeta.recipe import Compute, Precision, Recipe
 from rsmeta.recipe_reading import read_recipe
-from rsmeta.train.module import EpochRecord
+from rsmeta.train.records import EpochRecord
 
-LATEST = "latest"
 RECIPE, MODEL, HISTORY = "recipe.yaml", "model.safetensors", "history.csv"
 
 
@@ -115,63 +110,20 @@ def current_versions() -> dict[str, str]:
 # --- writing --------------------------------------------------------------------------------------
 
 
-@contextmanager
-def new_run(root: Path, name: str) -> Iterator[Path]:
-    """A folder to write a run into; it appears under its final name when the block ends well.
-
-    Until then, and for good if the block fails, `root` keeps its runs and `latest` as they were.
-
-    Args:
-        root: Folder of runs, made if missing.
-        name: Start of the run's name; date and time follow.
-
-    Yields:
-        A hidden folder. The run's final path is `final_path(folder)`.
-
-    Raises:
-        RunError: The folder cannot be written.
-    """
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
-    draft = root / f".{name}-{stamp}.partial"
-    try:
-        draft.mkdir(parents=True)
-    except OSError as error:
-        raise RunError(
-            f"run folder '{root}' cannot be written: {error.strerror}; set 'runs' to another"
-        ) from error
-    try:
-        yield draft
-        draft.rename(final_path(draft))
-        _point_latest_at(final_path(draft))
-    except OSError as error:
-        raise RunError(f"run '{final_path(draft)}' cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def final_path(draft: Path) -> Path:
-    """Where a folder of `new_run` will be found."""
-    return draft.with_name(draft.name.removeprefix(".").removesuffix(".partial"))
-
-
-def _point_latest_at(run: Path) -> None:
-    link = run.parent / f".{LATEST}-{os.getpid()}"
-    link.unlink(missing_ok=True)
-    link.symlink_to(run.name, target_is_directory=True)
-    link.replace(run.parent / LATEST)
-
-
 def write_model(folder: Path, classifier: ChipClassifier, card: ModelCard) -> None:
     """Write adapters, head and modulators with the model card; equal models give equal bytes."""
     state = {name: tensor.contiguous() for name, tensor in classifier.trained_state().items()}
-    # One entry alone: safetensors writes several in random order.
-    save_file(state, folder / MODEL, metadata={"rsmeta": card.to_json()})
+    # One entry alone: safetensors writes several in random order. Through bytes: its own writing of
+    # files hides why the system refused.
+    (folder / MODEL).write_bytes(save(state, metadata={"rsmeta": card.to_json()}))
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
     """Write the resolved recipe; paths become absolute, so that it can be run from anywhere."""
     text = yaml.safe_dump(_absolute(recipe.model_dump()), sort_keys=False, allow_unicode=True)
-    (folder / RECIPE).write_text(text, encoding="utf-8")
+    draft = folder / f".{RECIPE}"
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(folder / RECIPE)
 
 
 def _absolute(value: Any) -> Any:
@@ -367,7 +319,7 @@ def load_run(
         if not (path / name).is_file():
             raise RunError(f"run '{path}' lacks {name}; it is not a complete run folder")
     recipe = read_recipe(Recipe, path / RECIPE)
-    card, state = _read_model(path / MODEL)
+    card, state = read_model(path / MODEL)
     bands = recipe.data.selected_bands
     if tuple(band.name for band in bands) != card.bands:
         raise RunError(f"run '{path}': {RECIPE} and {MODEL} name different bands")
@@ -389,7 +341,12 @@ def load_run(
     return TrainedModel(built.classifier, card, recipe)
 
 
-def _read_model(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
+def read_model(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
+    """Read the card and the trained state of `model.safetensors` without building the model.
+
+    Raises:
+        RunError: The file is damaged or no model of rsmeta.
+    """
     try:
         with safe_open(path, framework="pt") as stored:
             metadata = stored.metadata() or {}

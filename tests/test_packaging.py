@@ -65,14 +65,17 @@ def test_the_recipe_of_the_readme_is_valid():
     Recipe.model_validate(yaml.safe_load(block[1]))
 
 
-def test_the_tables_of_the_readme_are_those_of_the_committed_results():
+def test_the_tables_of_readme_and_docs_are_those_of_the_committed_results():
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
-        from readme_tables import fill
+        from readme_tables import PAGES, fill
     finally:
         sys.path.pop(0)
-    assert fill(README) == README
-    assert README.count("<!-- results:") == README.count("<!-- end -->") == 5
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert fill(text) == text
+        marks = re.findall(r"<!-- (?:results|study): ", text)
+        assert len(marks) == text.count("<!-- end -->") >= 3
 
 
 def declared(entries):
@@ -83,7 +86,7 @@ def test_everything_imported_is_declared():
     """A fresh machine has the declared packages alone; those of extras are imported when used."""
     extras = PROJECT["optional-dependencies"]
     always = declared(PROJECT["dependencies"]) | {"pydantic-core"}
-    sometimes = declared(extras["onnx"] + extras["peft"])
+    sometimes = declared(extras["onnx"] + extras["peft"] + extras["search"])
     modules = {"yaml": "pyyaml", "PIL": "pillow"}
     for path in (ROOT / "rsmeta").rglob("*.py"):
         for indent, module in re.findall(
@@ -96,4 +99,4 @@ def test_everything_imported_is_declared():
 
 def test_the_tests_have_all_extras():
     extras = PROJECT["optional-dependencies"]
-    assert {*extras["onnx"], *extras["peft"]} <= set(extras["test"])
+    assert {*extras["onnx"], *extras["peft"], *extras["search"]} <= set(extras["test"])

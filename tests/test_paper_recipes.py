@@ -99,10 +99,10 @@ def test_the_papers_recipes_are_valid(stand_ins, file, method):
     assert recipe.learns_modulators
     checked = validate_recipe(recipe)
     if file.stem == "cifar100_lt":
-        assert checked.data.train_counts.tolist() == [100, 21, 4, 1]
+        assert checked.inspected.data.train_counts.tolist() == [100, 21, 4, 1]
         return
-    assert checked.data.classes == tuple(COUNTS)
-    assert checked.data.train_counts.tolist() == list(COUNTS.values())
+    assert checked.inspected.data.classes == tuple(COUNTS)
+    assert checked.inspected.data.train_counts.tolist() == list(COUNTS.values())
     given = {Group.HEAD: ["dredger"], Group.MEDIUM: ["cargo"], Group.TAIL: ["tree house"]}
     counted = {Group.HEAD: [], Group.MEDIUM: [], Group.TAIL: list(COUNTS)}
     found = {group: [name for name, _ in members] for group, members in checked.groups.items()}

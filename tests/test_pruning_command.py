@@ -107,7 +107,7 @@ def test_scenes_can_be_classified_by_a_pruned_run(pruned_by_command, rsmeta_comm
     work, _, _ = pruned_by_command
     rsmeta_command("simulate", "--size", 256, "scene.tif", cwd=work)
     done = rsmeta_command("predict", "scene.tif", "--stride", 64, cwd=work)
-    assert "map:" in done.stdout
+    assert "classes:" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 from rsmeta.data.band_dropout import dropped_bands
 from rsmeta.data.chips import ChipSet, LabelledData
 from rsmeta.data.outer_split import OuterSplitter, class_balanced_draw, random_draw
+from rsmeta.data.processes import this_process
 from rsmeta.data.radiometry import build_radiometry
-from rsmeta.data.samplers import ChipDraw, EpochSampler, this_process
+from rsmeta.data.samplers import ChipDraw, EpochSampler
 from rsmeta.data.statistics import BandStatistics
 from rsmeta.data.transforms import build_geometry
 from rsmeta.recipe import Augmentation, Recipe
@@ -181,6 +182,11 @@ class ChipDataModule(L.LightningDataModule):
             if recipe.learns_modulators
             else None
         )
+        self._done: tuple[int, int] = (0, 0)
+
+    def skip(self, epoch: int, batches: int) -> None:
+        """Begin one epoch after so many of its batches, which were used already."""
+        self._done = epoch, batches
 
     @torch.no_grad()
     def keep_tokens(self, tokens_of: Callable[[Tensor], Tensor]) -> None:
@@ -194,21 +200,42 @@ class ChipDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Chip]:
         """This process's batches of the inner loop, still without radiometric changes."""
-        inner, seed = self._recipe.inner, self._recipe.seed
+        rank, processes = this_process()
+        size = self._recipe.inner.batch_size // processes
+        sampler, (epoch, batches) = self._sampler(rank, processes), self._done
+        sampler.skip(epoch, batches * size)
+        if self.trainer is not None:
+            # Lightning asks for the length before it tells the sampler the epoch.
+            sampler.set_epoch(self.trainer.current_epoch)
         return DataLoader(
             self._train,
-            batch_size=inner.batch_size,
-            sampler=EpochSampler(self._labels, self.splitter, inner, seed, *this_process()),
+            batch_size=size,
+            sampler=sampler,
             collate_fn=collate,
+            # Of its own: how often an epoch's batches are begun must not move the global numbers.
+            generator=torch.Generator(),
         )
+
+    def _sampler(self, rank: int = 0, processes: int = 1) -> EpochSampler:
+        inner, seed = self._recipe.inner, self._recipe.seed
+        return EpochSampler(self._labels, self.splitter, inner, seed, rank, processes)
+
+    def inner_draw(self, epoch: int, batch: int) -> NDArray[np.int64]:
+        """Chips of one batch of the inner loop, of all processes together."""
+        size, sampler = self._recipe.inner.batch_size, self._sampler()
+        sampler.set_epoch(epoch)
+        draws = [draw.chip for draw in sampler]
+        return np.array(draws[batch * size :][:size], dtype=np.int64)
 
     def inner_steps(self) -> int:
         """Steps of the inner loop over all epochs, which differ in length."""
-        inner, count = self._recipe.inner, len(self._labels)
-        if self.splitter is None:
-            return inner.epochs * math.ceil(count / inner.batch_size)
-        parts = (self.splitter.split(epoch).inner for epoch in range(inner.epochs))
-        return sum(math.ceil(len(part) / inner.batch_size) for part in parts)
+        _, processes = this_process()
+        sampler, size = self._sampler(processes=processes), self._recipe.inner.batch_size
+        steps = 0
+        for epoch in range(self._recipe.inner.epochs):
+            sampler.set_epoch(epoch)
+            steps += math.ceil(len(sampler) * processes / size)
+        return steps
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Change the radiometry on the device; Lightning calls this."""
@@ -231,12 +258,23 @@ class ChipDataModule(L.LightningDataModule):
         return self._in_order(self._test)
 
     def outer_batches(self, epoch: int, step: int) -> list[Batch]:
-        """The validation batches of one outer step; a function of seed, epoch and step alone.
+        """This process's part of the validation batches of an outer step.
+
+        They are a function of seed, epoch and step alone.
 
         They are augmented as those of the inner loop are, and so `augmented` has still to be used.
         """
         if self.splitter is None:
             return []
+        rank, processes = this_process()
+        return [
+            collate([self._train[ChipDraw(epoch, int(index))] for index in part[rank::processes]])
+            for part in self.outer_draw(epoch, step)
+        ]
+
+    def outer_draw(self, epoch: int, step: int) -> NDArray[np.int64]:
+        """Chips of the validation batches of one outer step, (batches, batch size)."""
+        assert self.splitter is not None
         outer = self._recipe.outer
         pool = self.splitter.split(epoch).outer
         key = (self._recipe.seed, epoch, step)
@@ -245,10 +283,7 @@ class ChipDataModule(L.LightningDataModule):
             drawn = class_balanced_draw(self._labels, pool, size, key)
         else:
             drawn = random_draw(pool, size, key)
-        return [
-            collate([self._train[ChipDraw(epoch, int(index))] for index in part])
-            for part in np.split(drawn, outer.batches)
-        ]
+        return drawn.reshape(outer.batches, outer.batch_size)
 
     def balanced_batches(self) -> Iterator[Batch]:
         """Training chips of all classes alike, without augmentation; always the same ones."""

@@ -12,7 +12,7 @@ from rsmeta.data.problems import ChipProblem, Split
 from rsmeta.errors import DataError
 from rsmeta.recipe import FolderData, TableData
 
-_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt"})
+SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt"})
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def load_folder(config: FolderData, seed: int) -> LabelledData:
 def _list_folder(folder: Path) -> _Listing:
     if not folder.is_dir():
         raise DataError(f"chip folder '{folder}' does not exist; expected FOLDER/CLASS/*.tif")
-    paths = sorted(p for p in folder.glob("*/*") if p.suffix.lower() in _SUFFIXES)
+    paths = sorted(p for p in folder.glob("*/*") if p.suffix.lower() in SUFFIXES)
     if not paths:
         raise DataError(f"chip folder '{folder}' holds no chips; expected FOLDER/CLASS/*.tif")
     return _Listing(paths, [path.parent.name for path in paths])
@@ -57,7 +57,7 @@ def load_table(config: TableData, seed: int) -> LabelledData:
     Raises:
         DataError: The table or a column is missing, or a split is empty.
     """
-    table = _read_table(config.file)
+    table = read_table(config.file)
     columns = [config.path_column, config.label_column, config.split_column]
     columns += [config.train_flag] if config.train_flag is not None else []
     for column in columns:
@@ -78,7 +78,12 @@ def load_table(config: TableData, seed: int) -> LabelledData:
     return _assemble(config, train, test, seed)
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table of chips; of a CSV, everything as text.
+
+    Raises:
+        DataError: The table is missing or cannot be read.
+    """
     if not path.is_file():
         raise DataError(f"table '{path}' does not exist (data.file)")
     try:

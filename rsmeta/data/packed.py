@@ -1,11 +1,12 @@
 """All chips of a recipe in one memory-mapped file, written by `rsmeta pack`.
 
-The file is an Arrow IPC file, uncompressed: a row a chip, with its pixels, shape, label, split and
-name; classes and bands are in its metadata. Shards (webdataset, litdata) are made for streams from
-object stores that are shuffled in a buffer. Here an epoch draws single chips from anywhere, by
-class and by split, from sets of up to some 10 GB on a local disk: that is random access, which a
-memory map serves without decoding or copying, and all processes that read it share the system's
-page cache. Arrow stores what shards would need a convention for, and pandas, R and DuckDB read it.
+The file is an Arrow IPC file, uncompressed: a row a chip, with its pixels, shape, pixel size,
+label, split and name; classes and bands are in its metadata. Shards (webdataset, litdata) are made
+for streams from object stores that are shuffled in a buffer. Here an epoch draws single chips from
+anywhere, by class and by split, from sets of up to some 10 GB on a local disk: that is random
+access, which a memory map serves without decoding or copying, and all processes that read it share
+the system's page cache. Arrow stores what shards would need a convention for, and pandas, R and
+DuckDB read it.
 
 Chips are packed as they are trained on, after the crop, the draw of the long tail and any change of
 units. They may differ in size.
@@ -31,6 +32,7 @@ from rsmeta.recipe import PackedData, Recipe, SensorChips
 
 _KEY = b"rsmeta"
 _BANDS = TypeAdapter(tuple[Band, ...])
+_Row = tuple[str, int, float | None, NDArray[np.float32]]
 _BATCH_BYTES = 16 * 2**20  # of pixels in a record batch
 
 
@@ -45,6 +47,7 @@ class PackedChips(ChipSet):
     def __init__(self, rows: pa.Table, bands: int) -> None:
         self.labels = rows["label"].to_numpy().astype(np.int64)
         self._names = rows["name"]
+        self._pixel_sizes = rows["pixel_size"]
         self._bands = bands
         self._heights = rows["height"].to_numpy()
         self._pixels: list[NDArray[np.float32]] = []
@@ -59,6 +62,11 @@ class PackedChips(ChipSet):
     def describe(self, index: int) -> str:
         """What the chip was called before it was packed."""
         return str(self._names[index].as_py())
+
+    def pixel_size(self, index: int) -> float | None:
+        """The chip's pixel size before it was packed."""
+        size: float | None = self._pixel_sizes[index].as_py()
+        return size
 
 
 def load_packed(config: PackedData, seed: int) -> LabelledData:
@@ -149,6 +157,7 @@ def pack_chips(data: LabelledData, file: Path, advance: Callable[[], None] = lam
             "label": pa.int64(),
             "height": pa.int32(),
             "width": pa.int32(),
+            "pixel_size": pa.float64(),
             "pixels": pa.large_list(pa.float32()),
         },
         {_KEY: json.dumps(about).encode()},
@@ -172,11 +181,12 @@ def pack_chips(data: LabelledData, file: Path, advance: Callable[[], None] = lam
 def _batches(
     chips: ChipSet, split: str, schema: pa.Schema, advance: Callable[[], None]
 ) -> Iterator[pa.RecordBatch]:
-    rows: list[tuple[str, int, NDArray[np.float32]]] = []
+    rows: list[_Row] = []
     size = 0
     for index in range(len(chips)):
         chip = chips.read(index)
-        rows.append((chips.describe(index), int(chips.labels[index]), chip))
+        size_on_ground = chips.pixel_size(index)
+        rows.append((chips.describe(index), int(chips.labels[index]), size_on_ground, chip))
         size += chip.nbytes
         advance()
         if size >= _BATCH_BYTES or index + 1 == len(chips):
@@ -184,10 +194,8 @@ def _batches(
             rows, size = [], 0
 
 
-def _batch(
-    rows: list[tuple[str, int, NDArray[np.float32]]], split: str, schema: pa.Schema
-) -> pa.RecordBatch:
-    names, labels, chips = zip(*rows, strict=True)
+def _batch(rows: list[_Row], split: str, schema: pa.Schema) -> pa.RecordBatch:
+    names, labels, pixel_sizes, chips = zip(*rows, strict=True)
     offsets = np.cumsum([0, *(chip.size for chip in chips)])
     pixels = np.concatenate([chip.ravel() for chip in chips])
     columns = {
@@ -196,6 +204,7 @@ def _batch(
         "label": labels,
         "height": [chip.shape[1] for chip in chips],
         "width": [chip.shape[2] for chip in chips],
+        "pixel_size": pixel_sizes,
         "pixels": pa.LargeListArray.from_arrays(offsets, pixels),
     }
     arrays = [pa.array(columns[field.name], field.type) for field in schema]

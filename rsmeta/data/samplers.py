@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import torch.distributed
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
@@ -138,6 +137,16 @@ class EpochSampler(Sampler[ChipDraw]):
         self._rank = rank
         self._processes = processes
         self._epoch = 0
+        self._done: tuple[int, int] = (0, 0)
+
+    def skip(self, epoch: int, draws: int) -> None:
+        """Leave out the first draws of one epoch, of this process: they were used already."""
+        self._done = epoch, draws
+
+    @property
+    def _skipped(self) -> int:
+        epoch, draws = self._done
+        return draws if epoch == self._epoch else 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; Lightning calls this."""
@@ -160,6 +169,11 @@ class EpochSampler(Sampler[ChipDraw]):
         return share_draw(self._labels, members, shares, len(members), generator)
 
     def __len__(self) -> int:
+        return self._share - self._skipped
+
+    @property
+    def _share(self) -> int:
+        """Draws of each process in the epoch."""
         return len(self._members()) // self._processes
 
     def __iter__(self) -> Iterator[ChipDraw]:
@@ -168,11 +182,4 @@ class EpochSampler(Sampler[ChipDraw]):
         for chip in self._order().tolist():
             draws.append(ChipDraw(self._epoch, chip, turns[chip]))
             turns[chip] += 1
-        return iter(draws[self._rank :: self._processes][: len(self)])
-
-
-def this_process() -> tuple[int, int]:
-    """Rank of this process and number of processes: (0, 1) outside of a distributed run."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
+        return iter(draws[self._rank :: self._processes][self._skipped : self._share])

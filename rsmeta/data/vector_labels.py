@@ -52,7 +52,7 @@ def read_labels(
         DataError: The file or its column cannot be read, it has no CRS, or nothing lies in the
             scene.
     """
-    frame = _read(path, layer)
+    frame = read_vectors(path, layer)
     if column not in frame:
         others = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name)
         raise DataError(
@@ -90,7 +90,16 @@ def read_labels(
     )
 
 
-def _read(path: Path, layer: str | None) -> gpd.GeoDataFrame:
+def read_vectors(path: Path, layer: str | None) -> gpd.GeoDataFrame:
+    """Read the features of a vector file.
+
+    Args:
+        path: GeoPackage, GeoJSON, shapefile, GeoParquet or another file that GDAL reads.
+        layer: Its layer; None where it has one only.
+
+    Raises:
+        DataError: The file or layer cannot be read or has no geometries.
+    """
     if not path.exists():
         raise DataError(f"labels '{path}' do not exist (data.scenes.labels); check the path")
     try:

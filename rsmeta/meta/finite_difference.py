@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from rsmeta.data.datamodule import Batch
+from rsmeta.data.processes import mean_over_processes
 from rsmeta.meta.first_order import validation_gradients
 from rsmeta.meta.inner_optimiser import DifferentiableOptimiser
 from rsmeta.meta.problem import BilevelProblem, Hypergradient, Tensors, Trajectory
@@ -65,5 +66,6 @@ def _rho_gradient(
     """dL_train/drho at parameters moved by a step along a direction."""
     moved = [p.detach() + step * d for p, d in zip(parameters, direction, strict=True)]
     leaf = rho.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(problem.inner_loss(moved, leaf, batch), [leaf])
+    gradients = torch.autograd.grad(problem.inner_loss(moved, leaf, batch), [leaf])
+    (gradient,) = mean_over_processes(gradients)
     return gradient

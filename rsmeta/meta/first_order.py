@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from rsmeta.data.datamodule import Batch
+from rsmeta.data.processes import mean_over_processes, this_process
 from rsmeta.meta.problem import BilevelProblem, Hypergradient, Tensors, Trajectory
 
 
@@ -26,6 +27,8 @@ def validation_gradients(
 ) -> tuple[list[Tensor], float]:
     """Gradients of the mean validation loss in rho and in the wanted tensors, and the loss.
 
+    In a distributed run they are those of the mean over all processes' batches.
+
     Args:
         problem: The losses.
         parameters: Inner parameters to evaluate at.
@@ -42,4 +45,7 @@ def validation_gradients(
         gradients = torch.autograd.grad(loss, inputs)
         total = [t + g / len(batches) for t, g in zip(total, gradients, strict=True)]
         value += float(loss.detach()) / len(batches)
+    if this_process()[1] > 1:
+        *total, mean = mean_over_processes([*total, total[0].new_tensor(value)])
+        value = float(mean)
     return [tensor.detach() for tensor in total], value

@@ -1,7 +1,9 @@
 """One outer step: Adam on rho along a hypergradient, with a guard."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch.nn import functional as F
 
 from rsmeta.data.datamodule import Batch
 from rsmeta.meta.engines import build_engine
+from rsmeta.meta.optimiser_state import load_optimiser_state
 from rsmeta.meta.problem import BilevelProblem, Trajectory
 from rsmeta.peft.modulators import ModulatorBank
 from rsmeta.recipe import InnerLoop, OuterLoop
@@ -55,9 +58,17 @@ class OuterStep:
     def __call__(
         self, problem: BilevelProblem, trajectory: Trajectory, batches: Sequence[Batch]
     ) -> OuterRecord:
-        """Take one step, or skip it."""
+        """Take one step, or skip it.
+
+        Raises:
+            FloatingPointError: The validation loss or the hypergradient is not finite.
+        """
         found = self._engine(problem, trajectory, self._rho, batches)
         gradient, loss = found.gradient, found.validation_loss
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the validation loss is {loss}")
+        if not gradient.isfinite().all():
+            raise FloatingPointError("the hypergradient is not finite")
         cosine = None
         if self._previous is not None:
             cosine = float(F.cosine_similarity(gradient, self._previous, dim=0))
@@ -72,3 +83,18 @@ class OuterStep:
             self._optimiser.step()
             self._rho.grad = None
         return OuterRecord(loss, cosine, skipped)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on but rho: Adam's state, and what the guard remembers."""
+        return {
+            "optimiser": self._optimiser.state_dict(),
+            "previous": self._previous,
+            "mean": self._mean,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take what `state_dict` gave."""
+        load_optimiser_state(self._optimiser, state["optimiser"])
+        previous = state["previous"]
+        self._previous = None if previous is None else previous.to(self._rho.device)
+        self._mean = state["mean"]

@@ -32,6 +32,11 @@ class TrajectoryRecorder:
         self._start = snapshot(config, optimiser, self._parameters)
         self._steps: list[InnerStep] = []
 
+    @property
+    def steps(self) -> int:
+        """Number of steps written down since the last call of `finish`."""
+        return len(self._steps)
+
     def add(self, batch: Batch, learning_rate: float) -> None:
         """Write down a step that was just taken."""
         self._steps.append(InnerStep(batch, learning_rate))

@@ -169,8 +169,8 @@ def build_classifier(
 
     Raises:
         BackboneError: The backbone cannot be loaded.
-        RecipeError: The recipe names sites that the backbone does not have, or it can learn nothing
-            from the bands.
+        RecipeError: The recipe names sites that the backbone does not have, or all kernels of
+            the bands are zero and stay so.
     """
     config = recipe.backbone
     backbone = build_backbone(

@@ -1,5 +1,6 @@
 """The frozen beginning of a ViT, whose outputs need to be computed only once a chip."""
 
+from timm.models import checkpoint_seq
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
@@ -72,6 +73,7 @@ def tokens_of(model: VisionTransformer, frozen: int, images: Tensor) -> Tensor:
 
 def features_of(model: VisionTransformer, frozen: int, tokens: Tensor) -> Tensor:
     """Map what `tokens_of` gave, (batch, tokens, width), to features (batch, width)."""
-    x = model.norm(model.blocks[frozen:](tokens))
-    features: Tensor = model.forward_head(x)
+    blocks = model.blocks[frozen:]
+    x = checkpoint_seq(blocks, tokens) if model.grad_checkpointing else blocks(tokens)
+    features: Tensor = model.forward_head(model.norm(x))
     return features

@@ -18,6 +18,7 @@ from rsmeta.recipe.data import (
     SimulatorData,
     TableData,
 )
+from rsmeta.recipe.distribution import require_divisible
 from rsmeta.recipe.dota import DotaData
 from rsmeta.recipe.labelled_scene import LabelledSceneData
 from rsmeta.recipe.losses import (
@@ -204,6 +205,11 @@ class Recipe(Section):
                 f"peft.pruning.every {pruning.every} leaves no pruning event before the end of "
                 f"inner.epochs {epochs}; make it smaller than the number of epochs"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _batches_can_be_shared_out(self) -> "Recipe":
+        require_divisible(self.compute, self.inner, self.outer, self.learns_modulators)
         return self
 
     @property

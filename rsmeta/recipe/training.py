@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rsmeta.recipe.losses import LogitAdjusted, Loss
+from rsmeta.recipe.losses import Lade, LogitAdjusted, Loss
 from rsmeta.recipe.section import Section
 from rsmeta.recipe.spectral import Spectral
 
@@ -64,7 +64,13 @@ class InnerLoop(Section):
     """Training of the adapters and the head."""
 
     epochs: int = Field(default=12, ge=1)
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=32, ge=1, description="Chips that a step sees.")
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        description="Parts that each batch is passed through the model in, to save memory. The "
+        "gradients are those of the whole batch.",
+    )
     optimiser: Annotated[Sgd | AdamW, Field(discriminator="name")] = Sgd()
     learning_rate: float = Field(default=0.01, gt=0, description="Falls to 0 along a cosine.")
     weight_decay: float = Field(default=5e-4, ge=0)
@@ -87,6 +93,20 @@ class InnerLoop(Section):
         if self.sampling_beta is not None and self.sampling != "effective_number":
             raise ValueError(
                 "sampling_beta has no effect without sampling effective_number; set both or neither"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _parts_of_a_mean(self) -> "InnerLoop":
+        if self.accumulate > self.batch_size:
+            raise ValueError(
+                f"accumulate {self.accumulate} is more than batch_size {self.batch_size}: a part "
+                "has at least one chip"
+            )
+        if self.accumulate > 1 and isinstance(self.loss, Lade):
+            raise ValueError(
+                "accumulate: the loss lade compares the chips of a batch, so that it is not the "
+                "mean over its parts; set accumulate to 1 or choose another loss"
             )
         return self
 
@@ -148,9 +168,32 @@ class Compute(Section):
     """Where and in which precision to compute."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int = Field(
+        default=1,
+        ge=1,
+        description="Devices, or processes of the CPU, a node. Batches are shared out among them.",
+    )
+    num_nodes: int = Field(default=1, ge=1, description="Machines, under torchrun or SLURM.")
     precision: Precision = "float32"
     cache_features: bool = Field(
         default=False,
         description="Compute what comes before the first trained block once a chip instead of "
         "in every step; needs augmentation off, and chips x tokens x width x 4 bytes of memory.",
     )
+    checkpoint_activations: bool = Field(
+        default=False,
+        description="Compute the blocks a second time on the way back instead of keeping their "
+        "activations, in the inner loop: less memory, a third more time, the same gradients.",
+    )
+    checkpoint_every: int | None = Field(
+        default=None,
+        ge=1,
+        description="Inner steps between two checkpoints within an epoch, for epochs that take "
+        "hours; default: one at the start of each epoch. At the next outer step where it falls "
+        "between two.",
+    )
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that train together."""
+        return self.devices * self.num_nodes

@@ -228,6 +228,41 @@ def learning_curves(table: pd.DataFrame, ax: Axes) -> None:
         ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK)
 
 
+def reliability_diagram(table: pd.DataFrame, ax: Axes) -> None:
+    """Draw accuracy over confidence, with the chips of each bin written above its bar.
+
+    Args:
+        table: See `rsmeta.longtail.calibration.reliability_table`.
+        ax: Where to draw.
+    """
+    filled = table[table["chips"].to_numpy() > 0]
+    lower, width = filled["lower"].to_numpy(), (filled["upper"] - filled["lower"]).to_numpy()
+    accuracy = filled["accuracy"].to_numpy(dtype=float)
+    colour = GROUP_COLOURS[Group.HEAD]
+    ax.bar(lower, accuracy, width, align="edge", color=colour, edgecolor="white", zorder=2)
+    # Bars stand at the bins; the points stand at what the model says on average in each.
+    points: dict[str, Any] = {
+        "color": INK,
+        "marker": "o",
+        "markersize": 4,
+        "linestyle": "none",
+        "zorder": 4,
+    }
+    (said,) = ax.plot(filled["confidence"], accuracy, label="mean confidence", **points)
+    dashed: dict[str, Any] = {"color": INK, "linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 3}
+    (ideal,) = ax.plot([0, 1], [0, 1], label="as often right as it says", **dashed)
+    for left, step, height, chips in zip(lower, width, accuracy, filled["chips"], strict=True):
+        _write_above(ax, left + step / 2, height, f"{chips:,.0f}")
+    label_axes(ax, "Reliability", "confidence in the predicted class", "accuracy")
+    open_style(ax)
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1.1)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks(np.linspace(0, 1, 6))
+        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    legend_above(ax, [ideal, said])
+
+
 def by_training_chips(table: pd.DataFrame) -> pd.DataFrame:
     """Sort classes by their training chips, most first; ties keep their order."""
     return table.sort_values("train_chips", ascending=False, kind="stable")
@@ -269,7 +304,7 @@ def _class_ticks(ax: Axes, axis: Axis, names: Sequence[str], offset: float) -> N
             label.set(**(slant if len(places) <= 20 else upright))
 
 
-def _write_above(ax: Axes, x: int, y: float, text: str, rotation: int = 0) -> None:
+def _write_above(ax: Axes, x: float, y: float, text: str, rotation: int = 0) -> None:
     behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}  # hides the average's line
     ax.annotate(
         text, (x, y), (0, 2), textcoords="offset points", ha="center", va="bottom", bbox=behind,

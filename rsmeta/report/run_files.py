@@ -12,6 +12,8 @@ import pandas as pd
 
 from rsmeta.errors import RunError
 from rsmeta.longtail.metrics import Group
+from rsmeta.longtail.predictions import ChipPredictions
+from rsmeta.prediction_table import read_predictions
 
 _SHOWN_ELSEWHERE = ("accuracy", "groups", "train_counts")
 _ACCURACIES = (*(group.value for group in Group), "average", "overall")
@@ -30,6 +32,7 @@ class RunFiles:
         confusion: `confusion.csv`.
         modulators: `modulators.csv`; no rows for a method without sites.
         history: `history.csv`.
+        predictions: `predictions.csv`; None for a run of an older version.
     """
 
     recipe: str
@@ -40,6 +43,7 @@ class RunFiles:
     confusion: pd.DataFrame
     modulators: pd.DataFrame
     history: pd.DataFrame
+    predictions: ChipPredictions | None
 
     @classmethod
     def read(cls, run: Path) -> "RunFiles":
@@ -51,15 +55,17 @@ class RunFiles:
         if not run.is_dir():
             raise RunError(f"run '{run}' does not exist; make one with: rsmeta finetune RECIPE")
         metrics = _read_json(run / "metrics.json")
+        classes = _read_classes(run / "per_class.csv")
         return cls(
             recipe=_read_text(run / "recipe.yaml"),
             accuracy=_accuracy(run / "metrics.json", metrics.get("accuracy")),
             facts={key: metrics[key] for key in metrics if key not in _SHOWN_ELSEWHERE},
             resources=_read_json(run / "resources.json"),
-            classes=_read_classes(run / "per_class.csv"),
+            classes=classes,
             confusion=_read_confusion(run / "confusion.csv"),
             modulators=_read_modulators(run / "modulators.csv"),
             history=_read_history(run / "history.csv"),
+            predictions=read_predictions(run, list(classes["class"])),
         )
 
 

@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rsmeta.drafts import final_path
 from rsmeta.errors import RunError
+from rsmeta.longtail.calibration import expected_calibration_error, reliability_table
+from rsmeta.longtail.intervals import estimate, score_columns
 from rsmeta.longtail.metrics import Group
 from rsmeta.report import figures
 from rsmeta.report.page import inlined, page_template
 from rsmeta.report.plot import Plot
 from rsmeta.report.run_files import RunFiles
-from rsmeta.runs import final_path
 
 
 def write_report(run: Path) -> Path:
@@ -20,7 +22,8 @@ def write_report(run: Path) -> Path:
     The page needs no other file and no network: figures and styles are inside, scripts are not.
     The figures are also written to the folder `figures` as PNG files: `modulators` (only where
     the method has any), `bands` (only where bands have updates), `class_distribution`,
-    `class_accuracy`, `confusion`, `learning_curves`.
+    `class_accuracy`, `confusion`, `reliability` (only where the run has the predictions of its
+    test chips), `learning_curves`.
 
     Args:
         run: Run folder.
@@ -41,7 +44,7 @@ def write_report(run: Path) -> Path:
         run=content,
         groups=_groups(content),
         figures=[(plot, inlined(png)) for plot, png in drawn],
-        classes=figures.by_training_chips(content.classes).to_dict("records"),
+        classes=figures.by_training_chips(_with_scores(content)).to_dict("records"),
         modulators=content.modulators.to_dict("records"),
     )
     _write(page, html.encode("utf-8"))
@@ -77,12 +80,32 @@ def _plots(run: RunFiles) -> list[Plot]:
             "Where the test chips of each class went; the diagonal is right.",
             figures.confusion_matrix, run.confusion, (max(side + 0.8, 5.2), max(side, 4.2)),
         ),
+        *_reliability_plots(run),
         Plot(
             "learning_curves",
             "Mean loss of the inner loop (adapters and head) and of the outer loop (γ).",
             figures.learning_curves, run.history, (7.0, 4.2),
         ),
     ]  # fmt: skip
+
+
+def _reliability_plots(run: RunFiles) -> list[Plot]:
+    if run.predictions is None or not len(run.predictions.labels):
+        return []
+    error = expected_calibration_error(run.predictions)
+    caption = (
+        "How often the model is right, by how sure it is: on the diagonal it is as often right as "
+        f"it says. Expected calibration error {100 * error:.1f} %; the numbers are test chips."
+    )
+    table = reliability_table(run.predictions)
+    return [Plot("reliability", caption, figures.reliability_diagram, table, (6.4, 4.8))]
+
+
+def _with_scores(run: RunFiles) -> pd.DataFrame:
+    """The classes with recall, precision and F1, and their intervals."""
+    groups = [Group(name) for name in run.classes["group"]]
+    confusion = run.confusion.iloc[:, 1:].to_numpy(dtype=np.int64)
+    return run.classes.assign(**score_columns(estimate(confusion, groups)))
 
 
 def _modulator_plot(table: pd.DataFrame) -> Plot:

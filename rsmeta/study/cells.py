@@ -77,15 +77,18 @@ def present_record(record: str) -> str | None:
     except ValueError:
         return None
     values = recipe.model_dump(exclude={"name", "runs"})
-    return json.dumps(_portable(values, Path()), sort_keys=True)
+    return json.dumps(_portable(values, None), sort_keys=True)
 
 
-def _portable(value: Any, folder: Path) -> Any:
+def _portable(value: Any, folder: Path | None) -> Any:
+    """Values for JSON; paths relative to a folder, or as they are."""
     if isinstance(value, dict):
         return {key: _portable(item, folder) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_portable(item, folder) for item in value]
-    return Path(os.path.relpath(value, folder)).as_posix() if isinstance(value, Path) else value
+    if not isinstance(value, Path):
+        return value
+    return (value if folder is None else Path(os.path.relpath(value, folder))).as_posix()
 
 
 def cells_of(study: Study, folder: Path) -> list[Cell]:

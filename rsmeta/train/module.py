@@ -1,7 +1,9 @@
 """The Lightning module: inner steps on adapters and head, outer steps on the modulators."""
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
+from typing import Literal
 
 import lightning as L
 import numpy as np
@@ -14,71 +16,30 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
-from torchmetrics.classification import MulticlassCalibrationError, MulticlassConfusionMatrix
 
 from rsmeta.data.datamodule import Batch, ChipDataModule
+from rsmeta.data.processes import (
+    copy_first_process,
+    mean_over_processes,
+    sum_over_processes,
+    this_process,
+)
 from rsmeta.longtail.losses import build_loss
 from rsmeta.longtail.metrics import Group
 from rsmeta.meta.inner_optimiser import build_inner_optimiser
-from rsmeta.meta.outer_loop import OuterRecord, OuterStep
+from rsmeta.meta.optimiser_state import load_optimiser_state
+from rsmeta.meta.outer_loop import OuterStep
 from rsmeta.meta.problem import BilevelProblem, Tensors
 from rsmeta.meta.recorder import TrajectoryRecorder
 from rsmeta.models.classifier import ChipClassifier
 from rsmeta.models.contribution import contributions
+from rsmeta.models.recomputing import whole_graph
 from rsmeta.peft.pruning import largest
 from rsmeta.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """What happened in one epoch; a row of `history.csv`.
-
-    Attributes:
-        epoch: From 1.
-        learning_rate: Of the inner loop, at the epoch's end.
-        loss: Mean training loss.
-        outer_loss: Mean validation loss of the outer steps; NaN where there were none.
-        hypergradient_cosine: Mean cosine between successive hypergradients; NaN likewise.
-        skipped_outer_steps: Outer steps that the guard skipped.
-        passes: Chips passed forward and backward through the model, by both loops.
-        head_accuracy, tail_accuracy: Of the training batches; NaN where a group is empty.
-        gamma_mean, gamma_min, gamma_max: Over the modulators left; NaN where there are none.
-        sites: Number of sites with a modulator that pruning has left at the epoch's end.
-    """
-
-    epoch: int
-    learning_rate: float
-    loss: float
-    outer_loss: float
-    hypergradient_cosine: float
-    skipped_outer_steps: int
-    passes: int
-    head_accuracy: float
-    tail_accuracy: float
-    gamma_mean: float
-    gamma_min: float
-    gamma_max: float
-    sites: int
-
-
-class _EpochSums:
-    """Running sums over the steps of one epoch."""
-
-    def __init__(self, classes: int) -> None:
-        self.losses: list[float] = []
-        self.outer: list[OuterRecord] = []
-        self.passes = 0
-        self.hits = np.zeros(classes)
-        self.seen = np.zeros(classes)
-
-    def group_accuracy(self, members: NDArray[np.bool_]) -> float:
-        """Mean accuracy over the classes of a group that occurred."""
-        chosen = members & (self.seen > 0)
-        return float(np.mean(self.hits[chosen] / self.seen[chosen])) if chosen.any() else np.nan
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else np.nan
+from rsmeta.train.checkpoint import StateDict
+from rsmeta.train.nonfinite import NonFiniteError
+from rsmeta.train.random_state import random_state, set_random_state
+from rsmeta.train.records import EpochRecord, EpochSums, Place, mean
 
 
 class FinetuningModule(L.LightningModule):
@@ -103,21 +64,22 @@ class FinetuningModule(L.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.classifier = classifier
+        classifier.backbone.set_grad_checkpointing(recipe.compute.checkpoint_activations)
         self.history: list[EpochRecord] = []
         self._recipe = recipe
         self._from_tokens = recipe.compute.cache_features
         self.datamodule = datamodule
         self._loss = build_loss(recipe.inner.loss, counts, recipe.head.scale)
         self._members = {group: np.array([g is group for g in groups]) for group in Group}
-        self._sums = _EpochSums(len(counts))
-        self._confusion = MulticlassConfusionMatrix(num_classes=len(counts))
-        self.temperature = 1.0
-        self._raw_miscalibration = MulticlassCalibrationError(num_classes=len(counts), n_bins=15)
-        self._miscalibration = MulticlassCalibrationError(num_classes=len(counts), n_bins=15)
+        self._sums = EpochSums(len(counts))
+        self._tested: list[tuple[Tensor, Tensor]] = []
         self._outer: OuterStep | None = None
         if recipe.learns_modulators and classifier.modulators is not None:
             self._outer = OuterStep(recipe.outer, recipe.inner, classifier.modulators)
         self._recorder: TrajectoryRecorder | None = None
+        self._batches = 0  # of this epoch, so far
+        self._latest = Place(0, 0, 0)
+        self._resumed: StateDict | None = None
         self._problem = BilevelProblem(self._inner_loss, self._outer_loss)
 
     @property
@@ -139,8 +101,12 @@ class FinetuningModule(L.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule}}
 
     def on_train_start(self) -> None:
-        """Give the head its start."""
-        self._start_head()
+        """Give the head its start, or everything the state that training goes on from."""
+        if self._resumed is None:
+            self._start_head()
+        else:
+            self._load_training_state(self._resumed)
+        copy_first_process(list(self.classifier.trained_state().values()))
         if self._outer is not None:
             self._recorder = TrajectoryRecorder(
                 self._recipe.inner,
@@ -172,29 +138,55 @@ class FinetuningModule(L.LightningModule):
                 features = self.classifier.features(moved["image"])
             yield features, moved["label"]
 
-    def on_train_epoch_start(self) -> None:
-        """Forget the sums of the epoch before."""
-        self._sums = _EpochSums(len(self._sums.seen))
-
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """One inner step and, when it is due, one outer step."""
         optimiser = self._inner_optimiser
-        logits = self.classifier(batch["image"], self._from_tokens)
-        self._sums.passes += len(logits)
-        loss = self._loss(logits, batch["label"])
+        self._latest = Place(self.current_epoch, self._batches, self.global_step + 1)
         optimiser.zero_grad()
-        self.manual_backward(loss, inputs=self.classifier.inner_parameters())
+        self._count(*self._backward(batch), batch["label"])
         optimiser.step()
+        self._batches += 1
         learning_rate = float(self._schedule.get_last_lr()[0])
         self._schedule.step()
-        self._count(loss, logits, batch["label"])
-        splitter = self.datamodule.splitter
-        if self._outer is None or splitter is None or not splitter.learns(self.current_epoch):
+        if self._outer is None or not self._learning:
             return
         assert self._recorder is not None
         self._recorder.add(batch, learning_rate)
         if self.global_step % self._recipe.outer.every == 0:
             self._outer_step(self._outer)
+
+    def _backward(self, batch: Batch) -> tuple[float, Tensor]:
+        """Add up the gradients of a batch's parts; its loss, and its logits (batch, classes)."""
+        inputs, count = self.classifier.inner_parameters(), len(batch["label"])
+        parts = self._recipe.inner.accumulate
+        value, found = 0.0, []
+        for image, label in zip(
+            batch["image"].chunk(parts), batch["label"].chunk(parts), strict=True
+        ):
+            logits = self.classifier(image, self._from_tokens)
+            # The loss is a mean over chips: that of the batch is the weighted sum of its parts'.
+            loss = self._loss(logits, label) * (len(label) / count)
+            self.manual_backward(loss, inputs=inputs)
+            value += float(loss.detach())
+            found.append(logits.detach())
+        return self._averaged(value), torch.cat(found)
+
+    def _averaged(self, loss: float) -> float:
+        """Average gradients and loss over the processes; nothing to do where there is one alone."""
+        if this_process()[1] == 1:
+            return loss
+        trained = [p for p in self.classifier.inner_parameters() if p.grad is not None]
+        gradients = [p.grad for p in trained if p.grad is not None]
+        *averaged, mean = mean_over_processes([*gradients, gradients[0].new_tensor(loss)])
+        for parameter, gradient in zip(trained, averaged, strict=True):
+            parameter.grad = gradient
+        return float(mean)
+
+    @property
+    def _learning(self) -> bool:
+        """Whether this epoch learns modulators."""
+        splitter = self.datamodule.splitter
+        return splitter is not None and splitter.learns(self.current_epoch)
 
     @property
     def _inner_optimiser(self) -> LightningOptimizer:
@@ -215,7 +207,10 @@ class FinetuningModule(L.LightningModule):
         devices = [self.device] if self.device.type == "cuda" else []
         # Dropout and drop-path of the outer loop must not move the inner loop's random numbers.
         with torch.random.fork_rng(devices):
-            self._sums.outer.append(step(self._problem, self._recorder.finish(), moved))
+            try:
+                self._sums.outer.append(step(self._problem, self._recorder.finish(), moved))
+            except FloatingPointError as error:
+                raise self._not_finite(str(error), "outer") from error
 
     def prune(self, count: int) -> None:
         """Drop all sites but `count`: those that contribute least."""
@@ -231,12 +226,13 @@ class FinetuningModule(L.LightningModule):
 
     def _logits(self, parameters: Tensors, rho: Tensor, batch: Batch) -> Tensor:
         """Logits at given inner parameters and rho, instead of the module's own."""
-        self._sums.passes += len(batch["label"])
+        self._sums.passes += len(batch["label"]) * this_process()[1]
         values = dict(zip(self.classifier.inner_names(), parameters, strict=True))
         replaced = values | {"modulators.rho": rho}
-        logits: Tensor = functional_call(
-            self.classifier, replaced, (batch["image"], self._from_tokens)
-        )
+        with whole_graph(self.classifier.backbone):
+            logits: Tensor = functional_call(
+                self.classifier, replaced, (batch["image"], self._from_tokens)
+            )
         return logits
 
     def _inner_loss(self, parameters: Tensors, rho: Tensor, batch: Batch) -> Tensor:
@@ -255,12 +251,26 @@ class FinetuningModule(L.LightningModule):
 
     # --- records ----------------------------------------------------------------------------------
 
-    def _count(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        truth = labels.cpu().numpy()
-        hits = (logits.detach().argmax(dim=-1) == labels).cpu().numpy()
-        np.add.at(self._sums.seen, truth, 1)
-        np.add.at(self._sums.hits, truth, hits)
-        self._sums.losses.append(float(loss.detach()))
+    def _count(self, loss: float, logits: Tensor, labels: Tensor) -> None:
+        if not math.isfinite(loss):
+            raise self._not_finite(f"the training loss is {loss}", "inner")
+        right = labels[logits.argmax(dim=-1) == labels]
+        classes = len(self._sums.seen)
+        counts = [torch.bincount(found, minlength=classes) for found in (labels, right)]
+        seen, hits = (found.cpu().numpy() for found in sum_over_processes(counts))
+        self._sums.seen += seen
+        self._sums.hits += hits
+        self._sums.passes += int(seen.sum())
+        self._sums.losses.append(loss)
+
+    def _not_finite(self, what: str, loop: Literal["inner", "outer"]) -> NonFiniteError:
+        """The error for the latest batch of a loop."""
+        latest = self._latest
+        if loop == "outer":
+            chips = self.datamodule.outer_draw(latest.epoch, latest.step).reshape(-1)
+        else:
+            chips = self.datamodule.inner_draw(latest.epoch, latest.batch)
+        return NonFiniteError(what, latest.epoch + 1, latest.step, loop, chips.tolist())
 
     def progress(self) -> dict[str, float]:
         """What to show while training: latest loss, head and tail accuracy of this epoch."""
@@ -283,8 +293,8 @@ class FinetuningModule(L.LightningModule):
                 epoch=self.current_epoch + 1,
                 learning_rate=float(self._schedule.get_last_lr()[0]),
                 loss=float(np.mean(sums.losses)),
-                outer_loss=_mean([record.loss for record in sums.outer]),
-                hypergradient_cosine=_mean(cosines),
+                outer_loss=mean([record.loss for record in sums.outer]),
+                hypergradient_cosine=mean(cosines),
                 skipped_outer_steps=sum(record.skipped for record in sums.outer),
                 passes=sums.passes,
                 head_accuracy=sums.group_accuracy(self._members[Group.HEAD]),
@@ -295,26 +305,71 @@ class FinetuningModule(L.LightningModule):
                 sites=0 if bank is None else len(bank.left),
             )
         )
+        self._sums, self._batches = EpochSums(len(sums.seen)), 0
+
+    # --- checkpoints ------------------------------------------------------------------------------
+
+    @property
+    def between_outer_steps(self) -> bool:
+        """Whether the next outer step will look back on inner steps that were taken already."""
+        return self._learning and self._recorder is not None and self._recorder.steps > 0
+
+    def require_finite(self) -> None:
+        """Check the weights.
+
+        Raises:
+            NonFiniteError: A trained tensor is infinite or not a number.
+        """
+        for name, tensor in self.classifier.trained_state().items():
+            if not tensor.isfinite().all():
+                raise self._not_finite(f"{name} is not finite", "inner")
+
+    def training_state(self) -> StateDict:
+        """All that decides how training goes on; not to be taken between outer steps."""
+        bank = self.classifier.modulators
+        return {
+            "epoch": self.current_epoch,
+            "batches": self._batches,
+            "steps": self.global_step,
+            "history": [asdict(record) for record in self.history],
+            "sums": self._sums.state_dict(),
+            "model": self.classifier.trained_state(),
+            "kept": None if bank is None else bank.kept,
+            "inner": self._inner_optimiser.optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "outer": None if self._outer is None else self._outer.state_dict(),
+            "random": random_state(),
+        }
+
+    def resume(self, state: StateDict) -> None:
+        """Go on from a state when training starts; the model and the history take it now."""
+        self._resumed = state
+        self.classifier.load_state_dict(state["model"], strict=False)
+        bank = self.classifier.modulators
+        if bank is not None:
+            stays = state["kept"].tolist()
+            bank.keep_only([site for site, kept in zip(bank.sites, stays, strict=True) if kept])
+        self.history = [EpochRecord(**values) for values in state["history"]]
+        self._sums.load_state_dict(state["sums"])
+        self._batches = state["batches"]
+
+    def _load_training_state(self, state: StateDict) -> None:
+        """Take what needs the optimisers, and the random numbers, last."""
+        load_optimiser_state(self._inner_optimiser.optimizer, state["inner"])
+        self._schedule.load_state_dict(state["schedule"])
+        if self._outer is not None:
+            self._outer.load_state_dict(state["outer"])
+        set_random_state(state["random"])
 
     # --- test -------------------------------------------------------------------------------------
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
-        """Count true and predicted classes, and by how much confidences miss the hit rate."""
+        """Keep what the model says of the chips."""
         logits = self.classifier(batch["image"]).float()
-        self._confusion.update(logits, batch["label"])
-        self._raw_miscalibration.update(logits.softmax(dim=-1), batch["label"])
-        self._miscalibration.update((logits / self.temperature).softmax(dim=-1), batch["label"])
+        self._tested.append((logits.cpu(), batch["label"].cpu()))
 
     @property
-    def confusion(self) -> NDArray[np.int64]:
-        """(classes, classes) counts of the test; rows are the true classes."""
-        counts: NDArray[np.int64] = self._confusion.compute().cpu().numpy().astype(np.int64)
-        return counts
-
-    @property
-    def calibration_errors(self) -> tuple[float, float]:
-        """Expected calibration error of the test, 15 bins, without and with the temperature.
-
-        Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 3.
-        """
-        return float(self._raw_miscalibration.compute()), float(self._miscalibration.compute())
+    def tested(self) -> tuple[Tensor, Tensor]:
+        """Logits (chips, classes) and labels (chips,) of the test chips, in order."""
+        logits, labels = (torch.cat(column) for column in zip(*self._tested, strict=True))
+        return logits, labels

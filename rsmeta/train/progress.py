@@ -30,7 +30,12 @@ class TrainingProgress(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the bar."""
         assert isinstance(pl_module, FinetuningModule)
-        self._task = self._bar.add_task("training", total=pl_module.inner_steps, numbers="")
+        self._task = self._bar.add_task(
+            "training",
+            total=pl_module.inner_steps,
+            completed=pl_module.global_step,
+            numbers="",
+        )
         self._bar.start()
 
     def on_train_batch_end(

@@ -7,16 +7,40 @@ from contextlib import contextmanager
 
 import lightning as L
 import torch
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
 
 from rsmeta.recipe import Recipe
 
 
-def build_trainer(recipe: Recipe, callbacks: Sequence[L.Callback]) -> L.Trainer:
-    """A trainer that keeps our samplers, writes no files of its own and is deterministic."""
+class ExplicitStrategy(DDPStrategy):
+    """Distributed data parallel without a wrapper around the model.
+
+    The wrapper averages gradients that pass through its own forward alone. Here both loops average
+    theirs themselves, see `rsmeta.data.processes`.
+    """
+
+    def configure_ddp(self) -> None:
+        """Leave the model as it is."""
+
+
+def build_trainer(
+    recipe: Recipe, callbacks: Sequence[L.Callback], *, distributed: bool = False
+) -> L.Trainer:
+    """A trainer that keeps our samplers, writes no files of its own and is deterministic.
+
+    Args:
+        recipe: The recipe.
+        callbacks: What Lightning is to call.
+        distributed: Whether to use all of the recipe's devices, or one.
+    """
+    compute = recipe.compute
     with quiet_lightning():
         return L.Trainer(
-            accelerator=recipe.compute.accelerator,
-            devices=1,
+            accelerator=compute.accelerator,
+            devices=compute.devices if distributed else 1,
+            num_nodes=compute.num_nodes if distributed else 1,
+            strategy=ExplicitStrategy() if distributed else "auto",
             max_epochs=recipe.inner.epochs,
             reload_dataloaders_every_n_epochs=1,  # epochs differ in length
             callbacks=list(callbacks),
@@ -27,6 +51,44 @@ def build_trainer(recipe: Recipe, callbacks: Sequence[L.Callback]) -> L.Trainer:
             use_distributed_sampler=False,
             deterministic=True,
         )
+
+
+def follows(recipe: Recipe) -> bool:
+    """Whether another process leads this distributed run: this one trains along, writes nothing."""
+    rank: int = getattr(rank_zero_only, "rank", 0)  # by Lightning, from torchrun's or SLURM's words
+    return recipe.compute.processes > 1 and rank > 0
+
+
+def start_at(trainer: L.Trainer, epoch: int, steps: int) -> None:
+    """Let training begin later, with the epochs and steps before counted as done.
+
+    Args:
+        trainer: The trainer.
+        epoch: The epoch to begin with, from 0; its loader leaves out what was used of it already.
+        steps: Inner steps before.
+    """
+    loop = trainer.fit_loop
+    done = dict.fromkeys(("ready", "started", "processed", "completed"), epoch)
+    loop.epoch_progress.load_state_dict({"current": done, "total": done})
+    taken = loop.epoch_loop.manual_optimization.optim_step_progress.total
+    taken.ready = taken.completed = steps
+
+
+def fit(trainer: L.Trainer, module: L.LightningModule, datamodule: L.LightningDataModule) -> None:
+    """Train; an interruption by the keyboard is one here too.
+
+    Raises:
+        KeyboardInterrupt: In the place of the exit that Lightning makes of it.
+    """
+    try:
+        with quiet_lightning():
+            trainer.fit(module, datamodule)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    except SystemExit:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
 
 
 def seed_everything(seed: int) -> None:

@@ -63,7 +63,7 @@ def test_chips_to_judge_by_keep_all_bands(module):
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"compute": {"cache_features": True}}, "band dropout changes chips in every epoch"),
+        ({"compute": {"cache_features": True}}, "take out augmentation.band_dropout"),
         (
             {
                 "data": {

@@ -42,7 +42,7 @@ def test_crops_and_radiometry_of_radar_are_harmless():
 def test_training_tells_them_before_it_starts(tiny_recipe, caplog, monkeypatch):
     from rsmeta import finetuning
 
-    def stop(recipe, callbacks):
+    def stop(recipe, callbacks, *, distributed):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(finetuning, "build_trainer", stop)

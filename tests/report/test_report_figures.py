@@ -2,6 +2,7 @@ import warnings
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -175,3 +176,22 @@ def test_names_are_text_not_mathematics():
     names = ["$x^2$ and $", "two\nlines", "a name that is much too long to be written out"]
     ax = draw(figures.class_accuracy, class_table(names))
     assert ticks(ax.xaxis) == [r"\$x^2\$ and \$", "two lines", "a name that is…itten out"]
+
+
+def test_reliability_diagram_has_a_bar_and_a_count_for_each_bin_with_chips():
+    edges = np.linspace(0, 1, 5)
+    table = pd.DataFrame(
+        {
+            "lower": edges[:-1],
+            "upper": edges[1:],
+            "chips": [0, 12, 0, 1300],
+            "confidence": [np.nan, 0.4, np.nan, 0.97],
+            "accuracy": [np.nan, 0.25, np.nan, 0.9],
+        }
+    )
+    ax = draw(figures.reliability_diagram, table)
+    assert [(bar.get_x(), bar.get_width()) for bar in ax.patches] == [(0.25, 0.25), (0.75, 0.25)]
+    assert [bar.get_height() for bar in ax.patches] == [0.25, 0.9]
+    assert texts(ax) == ["12", "1,300"]
+    means = ax.lines[0]
+    assert list(means.get_xdata()) == [0.4, 0.97] and list(means.get_ydata()) == [0.25, 0.9]

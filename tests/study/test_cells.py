@@ -86,6 +86,12 @@ def test_records_hold_no_place_of_this_machine(read, tmp_path):
     assert json.loads(cell.record)["data"]["file"] == "data/chips.csv"
 
 
+def test_records_of_far_paths_stay_as_they_are(read):
+    (cell, *_) = read(set={"data": {"source": "table", "file": "/far/chips.csv", "sensor": "rgb"}})
+    assert json.loads(cell.record)["data"]["file"].endswith("../far/chips.csv")
+    assert present_record(cell.record) == cell.record
+
+
 def test_a_record_of_an_older_version_is_read_with_todays_defaults_where_it_is_silent(read):
     (cell, *_) = read()
     assert present_record(cell.record) == cell.record

@@ -8,11 +8,12 @@ import pytest
 import torch
 import yaml
 
+from rsmeta.drafts import new_run
 from rsmeta.errors import RecipeError, RunError
 from rsmeta.finetuning import finetune
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import read_recipe
-from rsmeta.runs import load_run, new_run
+from rsmeta.runs import load_run
 
 NUMBERS = ["metrics.json", "per_class.csv", "confusion.csv", "modulators.csv", "history.csv"]
 

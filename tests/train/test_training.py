@@ -1,5 +1,7 @@
 """What training does beyond single steps: the start of the head, the cache, and no leaks."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -131,7 +133,7 @@ def test_a_run_on_cached_features_is_the_run_without(tiny_recipe, peft, precisio
 
 
 def test_the_frozen_blocks_run_once_a_chip(tiny_recipe, monkeypatch):
-    """Two epochs with outer steps; the test chips come on top, as images."""
+    """Two epochs with outer steps; chips to calibrate and to test on come on top, as images."""
     from rsmeta.models.classifier import ChipClassifier
 
     chips = []
@@ -154,7 +156,8 @@ def test_the_frozen_blocks_run_once_a_chip(tiny_recipe, monkeypatch):
     run = finetune(recipe).folder
     per_class = pd.read_csv(run / "per_class.csv")
     assert sum(chips) == per_class["train_chips"].sum()
-    assert sum(whole) == per_class["test_chips"].sum()
+    calibrated = json.loads((run / "metrics.json").read_text())["temperature_chips"]
+    assert sum(whole) == per_class["test_chips"].sum() + calibrated
 
 
 def test_a_cache_of_nothing_is_one_line_and_leaves_nothing(tiny_recipe, tmp_path):
@@ -227,6 +230,27 @@ def test_final_epochs_train_on_all_chips_with_the_modulators_as_they_are(tiny_re
     assert history["outer_loss"].notna().tolist() == [True, True, False, False]
     assert used[2] == used[3] > used[1]
     assert history["learning_rate"].iloc[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_every_epoch_has_the_steps_of_its_own_length(tiny_recipe, monkeypatch):
+    """Final epochs are longer, as they keep no chips for validation."""
+    steps: dict[int, int] = {}
+    step = FinetuningModule.training_step
+
+    def counted(module, batch, index):
+        steps[module.current_epoch] = steps.get(module.current_epoch, 0) + 1
+        step(module, batch, index)
+
+    monkeypatch.setattr(FinetuningModule, "training_step", counted)
+    recipe = tiny_recipe(
+        inner={"epochs": 3, "batch_size": 2},
+        outer={"every": 4, "batch_size": 11, "final_epochs": 1},
+        peft={"blocks": "last:1", "rank": 2},
+    )
+    run = finetune(recipe).folder
+    chips = pd.read_csv(run / "per_class.csv")["train_chips"].sum()
+    assert steps[2] == -(-chips // 2) > steps[0]
+    assert pd.read_csv(run / "history.csv")["learning_rate"].iloc[-1] == pytest.approx(0, abs=1e-12)
 
 
 def test_some_epoch_must_learn_the_modulators(tiny_recipe):

@@ -1,0 +1,115 @@
+"""Commands about results: evaluate, verify, compare, report."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from rsmeta.cli.evaluation_tables import (
+    agreement_table,
+    class_table,
+    comparison_tables,
+    summary_table,
+)
+from rsmeta.cli.options import AsJson, RunFolder
+from rsmeta.errors import RunError
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples: rsmeta evaluate runs/latest --out evaluation · "
+    "rsmeta evaluate runs/latest --scene scene.tif --truth scene_truth.tif"
+)
+def evaluate(
+    run: RunFolder,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RECIPE",
+            help="Recipe, or its data section alone, whose test chips to take; default: those of "
+            "the run.",
+        ),
+    ] = None,
+    scene: Annotated[
+        str | None, typer.Option(help="Scene to classify and to compare with --truth, instead.")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="True classes of the scene: a raster, or polygons.")
+    ] = None,
+    class_column: Annotated[
+        str, typer.Option(help="Column of polygons in --truth that holds the class.")
+    ] = "class",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write the results to, as JSON and CSV.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Test a run's model again, on its test chips, other chips or a scene, with intervals."""
+    if (scene is None) != (truth is None):
+        raise RunError("--scene and --truth go together; give both or neither")
+    if scene is not None and truth is not None:
+        if data is not None or out is not None:
+            raise RunError("--scene goes with neither --data nor --out; leave them out")
+        _evaluate_scene(run, scene, truth, class_column, as_json)
+        return
+    from rsmeta.evaluation import evaluate_run
+
+    found = evaluate_run(run, data, seed=seed)
+    if out is not None:
+        found.write(out)
+    if as_json:
+        typer.echo(json.dumps(found.values(), ensure_ascii=False))
+        return
+    Console().print(class_table(found), summary_table(found))
+    typer.echo(f"calibration: expected error {found.calibration_error:.1%}")
+    if out is not None:
+        typer.echo(f"results:     {out}")
+
+
+def _evaluate_scene(run: Path, scene: str, truth: Path, class_column: str, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from rsmeta.scene_evaluation import evaluate_scene
+
+    found = evaluate_scene(run, scene, truth, class_column)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), ensure_ascii=False))
+    else:
+        Console().print(agreement_table(found))
+
+
+@app.command(epilog="Example: rsmeta verify runs/latest")
+def verify(run: RunFolder) -> None:
+    """Recompute the stored test results of a run; fail if they differ."""
+    from rsmeta.evaluation import verify_run
+
+    difference = verify_run(run)
+    typer.echo(f"run '{run}' gives its stored results again (largest difference {difference:.1g})")
+
+
+@app.command(epilog="Example: rsmeta compare runs/lora runs/adapter --json")
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare runs: accuracy, modulators, and the recipe keys they differ in."""
+    from rsmeta.comparison import compare_runs
+
+    found = compare_runs(runs)
+    if as_json:
+        typer.echo(json.dumps(found.values(), ensure_ascii=False))
+        return
+    for table in comparison_tables(found):
+        Console().print(table)
+
+
+@app.command(epilog="Example: rsmeta report runs/latest")
+def report(run: RunFolder) -> None:
+    """Write the report of a run anew."""
+    from rsmeta.report import write_report
+
+    typer.echo(write_report(run))

@@ -1,0 +1,1 @@
+"""Drafts of recipes from a look at the user's files."""

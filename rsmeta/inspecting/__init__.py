@@ -1,0 +1,1 @@
+"""What a recipe, a run or a scene is, before anything is done with it."""

@@ -1,0 +1,89 @@
+"""What training writes down: sums over the steps of an epoch, and a row of history for each."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsmeta.meta.outer_loop import OuterRecord
+from rsmeta.train.checkpoint import StateDict
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What happened in one epoch; a row of `history.csv`.
+
+    Attributes:
+        epoch: From 1.
+        learning_rate: Of the inner loop, at the epoch's end.
+        loss: Mean training loss.
+        outer_loss: Mean validation loss of the outer steps; NaN where there were none.
+        hypergradient_cosine: Mean cosine between successive hypergradients; NaN likewise.
+        skipped_outer_steps: Outer steps that the guard skipped.
+        passes: Chips passed forward and backward through the model, by both loops.
+        head_accuracy, tail_accuracy: Of the training batches; NaN where a group is empty.
+        gamma_mean, gamma_min, gamma_max: Over the modulators left; NaN where there are none.
+        sites: Number of sites with a modulator that pruning has left at the epoch's end.
+    """
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    outer_loss: float
+    hypergradient_cosine: float
+    skipped_outer_steps: int
+    passes: int
+    head_accuracy: float
+    tail_accuracy: float
+    gamma_mean: float
+    gamma_min: float
+    gamma_max: float
+    sites: int
+
+
+class Place(NamedTuple):
+    """An inner step: its epoch and its batch in the epoch, from 0, and its number, from 1."""
+
+    epoch: int
+    batch: int
+    step: int
+
+
+class EpochSums:
+    """Running sums over the steps of one epoch."""
+
+    def __init__(self, classes: int) -> None:
+        self.losses: list[float] = []
+        self.outer: list[OuterRecord] = []
+        self.passes = 0
+        self.hits = np.zeros(classes)
+        self.seen = np.zeros(classes)
+
+    def state_dict(self) -> StateDict:
+        """The sums for a checkpoint."""
+        return {
+            "losses": self.losses,
+            "outer": [asdict(record) for record in self.outer],
+            "passes": self.passes,
+            "hits": self.hits.tolist(),
+            "seen": self.seen.tolist(),
+        }
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take what `state_dict` gave."""
+        self.losses = state["losses"]
+        self.outer = [OuterRecord(**values) for values in state["outer"]]
+        self.passes = state["passes"]
+        self.hits, self.seen = np.array(state["hits"]), np.array(state["seen"])
+
+    def group_accuracy(self, members: NDArray[np.bool_]) -> float:
+        """Mean accuracy over the classes of a group that occurred."""
+        chosen = members & (self.seen > 0)
+        return float(np.mean(self.hits[chosen] / self.seen[chosen])) if chosen.any() else np.nan
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean; NaN of none."""
+    return float(np.mean(values)) if values else np.nan
