@@ -2,22 +2,27 @@
 
 import csv
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Literal
 
+import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rsmeta.bands import Unit
 from rsmeta.errors import SceneError
 from rsmeta.rasters import ComplexPart
 from rsmeta.runs import TrainedModel, load_run
 from rsmeta.scenes import (
+    Engine,
     ModelDescription,
+    Processes,
     ProductOptions,
     ReadOptions,
     ScenePrediction,
@@ -27,8 +32,8 @@ from rsmeta.scenes import (
 )
 from rsmeta.scenes.map_writer import Resolution
 from rsmeta.scenes.opening import MissingBands
-from rsmeta.scenes.pipeline import Progress
 from rsmeta.scenes.products import writing
+from rsmeta.scenes.symmetries import TestTimeAugmentation
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -41,22 +46,30 @@ def predict(
     run: Path,
     out: Path,
     *,
+    tile: int | None = None,
     stride: int | None = None,
+    augmentation: TestTimeAugmentation = "none",
     resolution: Resolution = "pixel",
     missing_bands: MissingBands = "error",
     complex_part: ComplexPart | None = None,
     match_resolution: bool = False,
     products: ProductOptions | None = None,
     on_error: OnError = "stop",
+    workers: int = 1,
     console: Console | None = None,
 ) -> Iterator[ScenePrediction]:
     """Classify scenes with the model of a run, one after the other.
+
+    A killed call continues where it stopped, and finished scenes are skipped, see `predict_scene`.
 
     Args:
         scenes: Sources, or what stands for them, see `rsmeta.scenes.scene_sources`.
         run: Run folder.
         out: Folder for the products, which are named after the scenes.
+        tile: Side of a tile in pixels, resized to what the model reads; None for that of the
+            training chips.
         stride: Step between tiles in pixels; None for half a tile.
+        augmentation: `none`, or `d4` for the mean over the eight orientations of each tile.
         resolution: `pixel` or `cell`, see `predict_scene`.
         missing_bands: `error` or `zero`, see `rsmeta.scenes.ReadOptions`.
         complex_part: What complex values are read as; None refuses them.
@@ -65,6 +78,8 @@ def predict(
         products: Which products to write, and how; None for the defaults.
         on_error: `stop` at the first scene that cannot be classified, or `skip` it: the others
             are classified, and `failed.csv` in `out` tells the path and the reason.
+        workers: Processes that classify. With several, each has the model and its share of the
+            processor cores, and as many scenes are under way at a time.
         console: Where to draw the progress bar; None for no bar.
 
     Yields:
@@ -81,20 +96,36 @@ def predict(
     options = ReadOptions(complex_part, model.card.pixel_size, match_resolution, missing_bands)
     described = _description(model, run)
     failures: list[tuple[str, str]] = []
-    for source in sources:
-        try:
-            with _progress(source.name, console) as progress:
-                prediction = predict_scene(
-                    source, model, out, stride=stride, resolution=resolution, options=options,
-                    products=products, model=described, progress=progress,
-                )  # fmt: skip
-        except SceneError as error:
+    with _progress_bar(console) as bar, _Outcomes(run, workers, len(sources)) as outcomes:
+
+        def classify(source: SceneSource, engine: Engine | None) -> ScenePrediction:
+            task = bar.add_task(source.name, total=None)
+            try:
+                return predict_scene(
+                    source,
+                    model,
+                    out,
+                    tile=tile,
+                    stride=stride,
+                    augmentation=augmentation,
+                    resolution=resolution,
+                    options=options,
+                    products=products,
+                    description=described,
+                    engine=engine,
+                    progress=lambda done, total: bar.update(task, completed=done, total=total),
+                )
+            finally:
+                bar.remove_task(task)
+
+        for source, outcome in outcomes.of(sources, classify):
+            if not isinstance(outcome, SceneError):
+                yield outcome
+                continue
             if on_error == "stop":
-                raise
-            failures.append((source.origin, str(error)))
+                raise outcome
+            failures.append((source.origin, str(outcome)))
             _write_failures(out / FAILED, failures)
-        else:
-            yield prediction
     if failures:
         raise SceneError(
             f"{len(failures)} of {len(sources)} scenes could not be classified; "
@@ -130,12 +161,67 @@ def _description(model: TrainedModel, run: Path) -> ModelDescription:
     )
 
 
-@contextmanager
-def _progress(name: str, console: Console | None) -> Iterator[Progress]:
-    """A bar for the tiles of a scene, and what moves it."""
-    with _progress_bar(console) as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+@dataclass(frozen=True)
+class _RunLoader:
+    """Loads the model of a run in a worker process, for so many threads."""
+
+    run: Path
+    threads: int
+
+    def __call__(self) -> TrainedModel:
+        torch.set_num_threads(self.threads)
+        return load_run(self.run, merged=True)
+
+
+_Classify = Callable[[SceneSource, Engine | None], ScenePrediction]
+_Outcome = tuple[SceneSource, ScenePrediction | SceneError]
+
+
+class _Outcomes:
+    """Classifies scenes with one process or several, and hands over the outcomes in order."""
+
+    def __init__(self, run: Path, workers: int, scenes: int) -> None:
+        self._engine: Processes | None = None
+        self._at_once = max(1, min(workers, scenes))
+        if workers != 1:
+            threads = max(1, torch.get_num_threads() // max(1, workers))
+            self._engine = Processes(_RunLoader(run.resolve(), threads), workers)
+        self._threads = ThreadPoolExecutor(self._at_once)
+
+    def __enter__(self) -> "_Outcomes":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        # Workers first: scenes under way then end, and keep what they have for the next time.
+        if self._engine is not None:
+            self._engine.close()
+        self._threads.shutdown(cancel_futures=True)
+
+    def of(self, sources: Sequence[SceneSource], classify: _Classify) -> Iterator[_Outcome]:
+        """Classify the scenes; with several processes as many scenes at once."""
+        if self._engine is None:
+            for source in sources:
+                yield source, _attempt(classify, source, None)
+            return
+        rest = iter(sources)
+        waiting: deque[tuple[SceneSource, Future[ScenePrediction | SceneError]]] = deque()
+        while True:
+            for source in islice(rest, self._at_once - len(waiting)):
+                submitted = self._threads.submit(_attempt, classify, source, self._engine)
+                waiting.append((source, submitted))
+            if not waiting:
+                return
+            source, future = waiting.popleft()
+            yield source, future.result()
+
+
+def _attempt(
+    classify: _Classify, source: SceneSource, engine: Engine | None
+) -> ScenePrediction | SceneError:
+    try:
+        return classify(source, engine)
+    except SceneError as error:
+        return error
 
 
 def _write_failures(path: Path, failures: Sequence[tuple[str, str]]) -> None:
@@ -145,8 +231,8 @@ def _write_failures(path: Path, failures: Sequence[tuple[str, str]]) -> None:
             csv.writer(file).writerows([("scene", "reason"), *failures])
 
 
-def _progress_bar(console: Console | None) -> Bar:
-    return Bar(
+def _progress_bar(console: Console | None) -> Progress:
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),

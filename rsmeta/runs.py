@@ -1,9 +1,11 @@
 """The run folder: what `finetune` writes and `predict` reads."""
 
+import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -257,6 +259,21 @@ class TrainedModel:
     def tile_size(self) -> int:
         """Side of a tile in pixels."""
         return self.card.tile_size
+
+    @property
+    def tile_sizes(self) -> range:
+        """Sides of tiles, in pixels: up to eight times smaller or larger than training chips."""
+        return range(max(1, self.tile_size // 8), 8 * self.tile_size + 1)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of all that its probabilities depend on."""
+        settings = self.recipe.data.units, self.recipe.backbone.image_size, self.recipe.compute
+        found = hashlib.sha256(repr((self.card.to_json(), settings, current_versions())).encode())
+        for name, tensor in self.classifier.state_dict().items():
+            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            found.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        return found.hexdigest()
 
     @property
     def fill(self) -> NDArray[np.float32]:

@@ -31,9 +31,17 @@ def predict(
     ] = None,
     run: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/latest"),
     out: Annotated[Path, typer.Option(help="Folder for the products.")] = Path("predictions"),
+    tile: Annotated[
+        int | None,
+        typer.Option(help="Side of a tile in pixels; default: that of the training chips."),
+    ] = None,
     stride: Annotated[
         int | None, typer.Option(help="Step between tiles in pixels; default: half a tile.")
     ] = None,
+    augmentation: Annotated[
+        Literal["none", "d4"],
+        typer.Option("--tta", help="Test-time augmentation: d4 is the mean of 8 orientations."),
+    ] = "none",
     resolution: Annotated[
         Literal["pixel", "cell"],
         typer.Option(help="Grid of the maps: pixel (the scene's) or cell (one a step)."),
@@ -78,6 +86,9 @@ def predict(
         Literal["stop", "skip"],
         typer.Option(help="After a scene that fails: stop, or skip it and list it in failed.csv."),
     ] = "stop",
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that classify, each with a model of its own.")
+    ] = 1,
     truth: Annotated[
         Path | None, typer.Option(help="Truth raster of the (single) scene, to compare with.")
     ] = None,
@@ -105,13 +116,16 @@ def predict(
         sources,
         run,
         out,
+        tile=tile,
         stride=stride,
+        augmentation=augmentation,
         resolution=resolution,
         missing_bands=missing_bands,
         complex_part=complex_part,
         match_resolution=match_resolution,
         products=ProductOptions(chosen, confidence, minimum_confidence, minimum_area),
         on_error=on_error,
+        workers=workers,
         console=console,
     ):
         for product, path in prediction.files.items():

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +16,23 @@ from rasterio.windows import Window
 from rsmeta.scenes.products import Georeference, writing
 
 _BLOCK = 256
+_STRIP = 8 * _BLOCK
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of cells as rows of pixels, of which any part can be had; see `CellWriter.append`."""
+
+    cells: NDArray[Any]
+    valid: NDArray[np.bool_]
+    cell: int
+
+    def part(self, band: int, rows: slice, columns: slice, missing: Any) -> NDArray[Any]:
+        """Pixels of some rows and columns of a band."""
+        y = np.arange(*rows.indices(self.valid.shape[0])) // self.cell
+        x = np.arange(*columns.indices(self.valid.shape[1])) // self.cell
+        values = self.cells[..., band][np.ix_(y, x)]
+        return np.where(self.valid[rows, columns], values, missing)
 
 
 class CellWriter:
@@ -43,7 +61,8 @@ class CellWriter:
         georeference: Georeference,
     ) -> None:
         self.path = path
-        self._waiting: list[tuple[NDArray[Any], NDArray[np.bool_], int]] = []
+        self._waiting: list[_Rows] = []
+        self._missing = np.dtype(dtype).type(nodata)
         self._written_of_first = 0
         self._top = 0
         with writing(path), warnings.catch_warnings():
@@ -79,7 +98,7 @@ class CellWriter:
             valid: Pixels that have data, (rows, columns).
             cell: Side of a cell in pixels; the last row and column of cells may be cut.
         """
-        self._waiting.append((cells, valid, cell))
+        self._waiting.append(_Rows(cells, valid, cell))
         if self._rows_waiting >= _BLOCK:
             with writing(self.path):
                 self._flush(self._rows_waiting - self._rows_waiting % _BLOCK)
@@ -101,24 +120,30 @@ class CellWriter:
 
     @property
     def _rows_waiting(self) -> int:
-        return sum(len(valid) for _, valid, _ in self._waiting) - self._written_of_first
+        return sum(len(rows.valid) for rows in self._waiting) - self._written_of_first
 
     def _flush(self, count: int) -> None:
-        if not count:
-            return
-        window = Window(0, self._top, self.dataset.width, count)
-        part = slice(self._written_of_first, self._written_of_first + count)
-        for band in range(self.dataset.count):
-            rows = [self._enlarged(cells[..., band], v, c) for cells, v, c in self._waiting]
-            self.dataset.write(np.concatenate(rows)[part], band + 1, window=window)
+        """Write so many of the rows that wait, a strip of columns and a band at a time."""
+        taken = self._take(count)
+        width = self.dataset.width if taken else 0
+        for left in range(0, width, _STRIP):
+            columns = slice(left, min(left + _STRIP, width))
+            window = Window(left, self._top, columns.stop - left, count)
+            for band in range(self.dataset.count):
+                parts = [rows.part(band, part, columns, self._missing) for rows, part in taken]
+                self.dataset.write(np.concatenate(parts), band + 1, window=window)
         self._top += count
-        self._written_of_first += count
-        while self._waiting and self._written_of_first >= len(self._waiting[0][1]):
-            self._written_of_first -= len(self._waiting.pop(0)[1])
 
-    def _enlarged(self, cells: NDArray[Any], valid: NDArray[np.bool_], cell: int) -> NDArray[Any]:
-        """Repeat cells into the pixels they consist of; nodata where these are not valid."""
-        height, width = valid.shape
-        large = cells.repeat(cell, axis=0)[:height].repeat(cell, axis=1)[:, :width]
-        missing = np.array(self.dataset.nodata, dtype=large.dtype)
-        return np.where(valid, large, missing)
+    def _take(self, count: int) -> list[tuple[_Rows, slice]]:
+        """The rows to write next, of which those that are used up no longer wait."""
+        taken = []
+        while count:
+            rows, start = self._waiting[0], self._written_of_first
+            stop = min(start + count, len(rows.valid))
+            taken.append((rows, slice(start, stop)))
+            count -= stop - start
+            self._written_of_first = stop
+            if stop == len(rows.valid):
+                self._waiting.pop(0)
+                self._written_of_first = 0
+        return taken

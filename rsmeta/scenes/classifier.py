@@ -21,7 +21,17 @@ class TileClassifier(Protocol):
 
     @property
     def tile_size(self) -> int:
-        """Side of a tile in pixels."""
+        """Side of a tile in pixels, unless another is asked for."""
+        ...
+
+    @property
+    def tile_sizes(self) -> range:
+        """Sides of the tiles that it can take, in pixels."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Differs between models that may give different probabilities."""
         ...
 
     @property
@@ -44,7 +54,7 @@ class TileClassifier(Protocol):
         """Class probabilities of tiles.
 
         Args:
-            tiles: Physical units, (tiles, bands, tile_size, tile_size), no NaN.
+            tiles: Physical units, (tiles, bands, size, size), no NaN; the size is in `tile_sizes`.
 
         Returns:
             (tiles, classes), rows sum to 1.

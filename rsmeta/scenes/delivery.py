@@ -68,7 +68,9 @@ class ClassifiedScene:
             self._write_polygons(folder, ground, area)
         if Product.SUMMARY in wanted:
             model = {} if self.model is None else asdict(self.model)
-            values = summary(self.scene, cells, area, model, {**settings, **self._options()})
+            values = summary(
+                self.scene, cells, area, model, {**settings, **self.options.settings()}
+            )
             _write_json(self._path(folder, Product.SUMMARY), values)
         if Product.QUICKLOOK in wanted:
             write_quicklook(
@@ -91,14 +93,6 @@ class ClassifiedScene:
             write_geopackage(frame, cells, self._path(folder, Product.GPKG))
         if Product.PARQUET in self.options.products:
             write_geoparquet(frame, self._path(folder, Product.PARQUET))
-
-    def _options(self) -> dict[str, Any]:
-        return {
-            "products": sorted(product.value for product in self.options.products),
-            "confidence": self.options.confidence,
-            "minimum_confidence": self.options.minimum_confidence,
-            "minimum_area": self.options.minimum_area,
-        }
 
     def _path(self, folder: Path, product: Product) -> Path:
         return folder / product.file_name(self.source.name)

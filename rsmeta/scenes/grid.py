@@ -80,14 +80,17 @@ class TileGrid:
         top = row * self.stride
         return range(top, self.height if row == self.rows - 1 else top + self.stride)
 
-    def source_rows(self, row: int) -> NDArray[np.intp]:
-        """Scene rows that fill the tiles of one tile row, (tile,), reflected past the edge."""
-        return _reflect(row * self.stride, self.tile, self.height)
+    def span(self, tiles: int) -> int:
+        """Pixels along a run of so many neighbouring tiles."""
+        return (tiles - 1) * self.stride + self.tile
+
+    def source_rows(self, rows: range) -> NDArray[np.intp]:
+        """Scene rows that fill neighbouring tile rows, reflected past the edge."""
+        return _reflect(rows.start * self.stride, self.span(len(rows)), self.height)
 
     def source_columns(self, columns: range) -> NDArray[np.intp]:
         """Scene columns that fill a run of neighbouring tiles, reflected past the edge."""
-        length = (len(columns) - 1) * self.stride + self.tile
-        return _reflect(columns.start * self.stride, length, self.width)
+        return _reflect(columns.start * self.stride, self.span(len(columns)), self.width)
 
 
 def _steps(size: int, tile: int, stride: int) -> int:

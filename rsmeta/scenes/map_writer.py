@@ -1,14 +1,17 @@
 """The maps of a scene: classes, confidence and probabilities, written as rows come."""
 
 import json
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 
+from rsmeta.rasters import RASTER_ERRORS
 from rsmeta.scenes.cell_map import CellMap
 from rsmeta.scenes.cell_writer import CellWriter
 from rsmeta.scenes.grid import TileGrid
@@ -18,6 +21,8 @@ from rsmeta.scenes.product_options import Product, ProductOptions
 from rsmeta.scenes.products import Georeference, class_map_to_cog, to_cog
 
 Resolution = Literal["pixel", "cell"]
+
+_RECORD = "RSMETA_PREDICTION"
 
 BYTE_SCALE = 1 / 254
 """What a value of a byte map is multiplied by to give a probability; 255 is its nodata."""
@@ -99,6 +104,12 @@ class MapWriter:
                 values = as_bytes(rows.probabilities)
             writer.append(values, valid, factor)
 
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        """Put into the class map, if there is one, what `read_record` shall find in it."""
+        if Product.CLASSES in self._writers:
+            text = json.dumps(record, ensure_ascii=False)
+            self._writers[Product.CLASSES].set_tags(**{_RECORD: text})
+
     def to_cogs(self) -> None:
         """Turn what has been written into Cloud Optimized GeoTIFFs; after the block."""
         for product, target in self.files.items():
@@ -130,6 +141,18 @@ def as_bytes(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Probabilities in 0..1 as 0..254, rounded; NaN as 255."""
     scaled = np.rint(probabilities / BYTE_SCALE)
     return np.where(np.isnan(scaled), 255, scaled).astype(np.uint8)
+
+
+def read_record(classes: Path) -> dict[str, Any]:
+    """What a finished class map says of its making; empty where there is none."""
+    if not classes.is_file():
+        return {}
+    try:
+        with rasterio.open(classes) as dataset:
+            found: dict[str, Any] = json.loads(dataset.tags().get(_RECORD, "{}"))
+    except (*RASTER_ERRORS, ValueError):
+        return {}
+    return found
 
 
 def _draft(target: Path) -> Path:

@@ -126,13 +126,25 @@ class OpenScene:
         return self.grid.georeference
 
     @property
-    def block_row_bytes(self) -> int:
-        """Bytes of one row of blocks, of all its rasters."""
-        datasets = {id(layer.dataset): layer.dataset for layer in self.layers}.values()
+    def row_bytes(self) -> int:
+        """Bytes of one row of pixels, of all its rasters."""
         return sum(
-            d.block_shapes[0][0] * d.width * sum(np.dtype(kind).itemsize for kind in _dtypes(d))
-            for d in datasets
+            d.width * sum(np.dtype(kind).itemsize for kind in _dtypes(d)) for d in self._datasets
         )
+
+    @property
+    def block_height(self) -> int:
+        """Rows of the highest blocks of its rasters."""
+        return max(int(d.block_shapes[0][0]) for d in self._datasets)
+
+    @property
+    def striped(self) -> bool:
+        """Whether blocks of a raster are as wide as it is."""
+        return any(d.block_shapes[0][1] >= d.width for d in self._datasets)
+
+    @property
+    def _datasets(self) -> list[DatasetReader]:
+        return list({id(layer.dataset): layer.dataset for layer in self.layers}.values())
 
     def read(
         self, window: Window, indexes: Sequence[int]

@@ -1,19 +1,14 @@
-"""The stream from scene to classified cell rows: read, batch, classify, blend."""
+"""From the probabilities of tiles to classified rows of cells, in the order of the scene."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rsmeta.errors import SceneError
 from rsmeta.scenes.blend import CellBlender
-from rsmeta.scenes.classifier import TileClassifier
 from rsmeta.scenes.grid import TileGrid
-from rsmeta.scenes.opening import OpenScene
-from rsmeta.scenes.reader import Tile, read_tiles
-
-Progress = Callable[[int, int], None]
+from rsmeta.scenes.work import UnitResult
 
 
 @dataclass(frozen=True)
@@ -33,114 +28,29 @@ class ClassifiedRows:
     valid: NDArray[np.bool_]
 
 
-class Batcher:
-    """Collects tiles into batches, classifies them and keeps the results by tile row.
+def classified_rows(
+    grid: TileGrid, classes: int, units: Iterable[tuple[range, UnitResult]]
+) -> Iterator[ClassifiedRows]:
+    """Blend overlapping tiles, always in the same order.
 
     Args:
-        classifier: The model.
-        batch_size: Tiles per batch.
-    """
-
-    def __init__(self, classifier: TileClassifier, batch_size: int) -> None:
-        self._classifier = classifier
-        self._batch_size = batch_size
-        self._waiting: list[tuple[int, Tile]] = []
-        self._results: dict[int, list[tuple[int, float, NDArray[np.float32]]]] = {}
-        self.classified = 0
-
-    @property
-    def waiting(self) -> int:
-        """Tiles not yet classified."""
-        return len(self._waiting)
-
-    def push(self, row: int, tile: Tile) -> None:
-        """Add a tile of a tile row; a full batch is classified at once."""
-        self._waiting.append((row, tile))
-        if len(self._waiting) == self._batch_size:
-            self.flush()
-
-    def flush(self) -> None:
-        """Classify the tiles that wait.
-
-        Raises:
-            SceneError: The model returned something other than finite class probabilities.
-        """
-        if not self._waiting:
-            return
-        result = self._classifier.probabilities(np.stack([t.values for _, t in self._waiting]))
-        expected = (len(self._waiting), len(self._classifier.classes))
-        if result.shape != expected or not np.isfinite(result).all():
-            raise SceneError(
-                f"the model returned {list(result.shape)} probabilities, finite: "
-                f"{bool(np.isfinite(result).all())}; allowed are {list(expected)} finite ones: "
-                "check its weights and class list"
-            )
-        for (row, tile), probabilities in zip(self._waiting, result, strict=True):
-            self._results.setdefault(row, []).append(
-                (tile.column, tile.valid_fraction, probabilities)
-            )
-        self.classified += len(self._waiting)
-        self._waiting = []
-
-    def take(self, row: int) -> list[tuple[int, float, NDArray[np.float32]]]:
-        """Hand over the results of a tile row: column, valid fraction, probabilities."""
-        return self._results.pop(row, [])
-
-
-@dataclass
-class ScenePipeline:
-    """Classifies an open scene from top to bottom.
-
-    Attributes:
-        scene: The open scene.
-        indexes: Its bands, in the classifier's order.
         grid: The tile grid.
-        classifier: The model.
-        batch_size: Tiles given to the model at once, at most.
-        progress: Called with the number of tiles done and the number of tiles.
-        classified: Tiles that the model has seen so far.
+        classes: Number of classes.
+        units: Tile rows and result of all units of the scene, from top to bottom.
+
+    Yields:
+        The scene's cell rows in order, without gaps, one tile row's at a time.
     """
-
-    scene: OpenScene
-    indexes: Sequence[int | None]
-    grid: TileGrid
-    classifier: TileClassifier
-    batch_size: int
-    progress: Progress | None = None
-    classified: int = 0
-
-    def run(self) -> Iterator[ClassifiedRows]:
-        """Classify; yields the scene's cell rows in order, without gaps."""
-        batcher = Batcher(self.classifier, self.batch_size)
-        blender = CellBlender(self.grid, len(self.classifier.classes))
-        # Where a scene is narrow, several whole tile rows fill one batch.
-        together = max(1, self.batch_size // self.grid.columns)
-        for first in range(0, self.grid.rows, together):
-            group = range(first, min(first + together, self.grid.rows))
-            valid = [self._read_row(row, batcher) for row in group]
-            batcher.flush()
-            self.classified = batcher.classified
-            self._report(group.stop * self.grid.columns)
-            for row, closed in zip(group, valid, strict=True):
-                for column, fraction, probabilities in batcher.take(row):
-                    blender.add(column, probabilities, fraction)
-                yield ClassifiedRows(*blender.close(row), closed)
-
-    def _read_row(self, row: int, batcher: Batcher) -> NDArray[np.bool_]:
-        """Feed a tile row to the batcher; returns the valid pixels of the rows it closes."""
-        height = len(self.grid.closed_rows(row))
-        valid = np.zeros((height, self.grid.width), dtype=np.bool_)
-        # Not the whole width at once: wide scenes of many bands are larger than a batch.
-        for first in range(0, self.grid.columns, self.batch_size):
-            run = range(first, min(first + self.batch_size, self.grid.columns))
-            tiles, own = read_tiles(self.scene, self.indexes, self.grid, row, run, self.classifier)
-            left = first * self.grid.stride
-            valid[:, left : left + own.shape[1]] = own[:height]
-            for tile in tiles:
-                batcher.push(row, tile)
-            self._report(row * self.grid.columns + run.stop - batcher.waiting)
-        return valid
-
-    def _report(self, done: int) -> None:
-        if self.progress is not None:
-            self.progress(done, self.grid.rows * self.grid.columns)
+    blender = CellBlender(grid, classes)
+    for rows, unit in units:
+        first = rows.start * grid.stride
+        for row in rows:
+            low, high = np.searchsorted(unit.row, (row, row + 1))
+            for tile in range(low, high):
+                blender.add(
+                    int(unit.column[tile]), unit.probabilities[tile], unit.valid_fraction[tile]
+                )
+            closed = grid.closed_rows(row)
+            packed = unit.valid[closed.start - first : closed.stop - first]
+            valid = np.unpackbits(packed, axis=1, count=grid.width).astype(np.bool_)
+            yield ClassifiedRows(*blender.close(row), valid)

@@ -1,33 +1,42 @@
-"""Scene in, class map out: streams a GeoTIFF through a classifier tile row by tile row."""
+"""Scene in, products out: resumes where a killed prediction of the same stopped."""
 
+import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import rasterio
 
 from rsmeta.errors import SceneError
+from rsmeta.scenes.ahead import ahead
 from rsmeta.scenes.classifier import TileClassifier
 from rsmeta.scenes.delivery import ClassifiedScene
-from rsmeta.scenes.grid import TileGrid
+from rsmeta.scenes.engines import Engine, ThisProcess
+from rsmeta.scenes.fingerprints import Keys
+from rsmeta.scenes.journal import Journal
 from rsmeta.scenes.legend import Legend
-from rsmeta.scenes.map_writer import MapWriter, Resolution
+from rsmeta.scenes.map_writer import MapWriter, Resolution, read_record
 from rsmeta.scenes.model_description import ModelDescription
-from rsmeta.scenes.opening import OpenScene, ReadOptions, open_scene
-from rsmeta.scenes.pipeline import Progress, ScenePipeline
+from rsmeta.scenes.opening import ReadOptions, open_scene
+from rsmeta.scenes.pipeline import ClassifiedRows, classified_rows
+from rsmeta.scenes.planning import ScenePlan, plan_scene
 from rsmeta.scenes.product_options import Product, ProductOptions
-from rsmeta.scenes.products import publish, staging
+from rsmeta.scenes.products import publish
 from rsmeta.scenes.reader import match_bands
 from rsmeta.scenes.source import RasterSource, SceneSource
+from rsmeta.scenes.symmetries import TestTimeAugmentation
+from rsmeta.scenes.work import GridOptions, SceneWork, UnitResult
 
 _LOGGER = logging.getLogger(__name__)
 
-_CACHE_BYTES = (64_000_000, 256_000_000)
-_MAX_CELLS = 20_000_000
+_AHEAD = 2
+_CACHE_BYTES = 32_000_000
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -72,12 +81,15 @@ def predict_scene(
     classifier: TileClassifier,
     out_dir: str | PathLike[str],
     *,
+    tile: int | None = None,
     stride: int | None = None,
+    augmentation: TestTimeAugmentation = "none",
     resolution: Resolution = "pixel",
-    batch_size: int = 64,
+    batch_size: int | None = None,
     options: ReadOptions | None = None,
     products: ProductOptions | None = None,
-    model: ModelDescription | None = None,
+    description: ModelDescription | None = None,
+    engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> ScenePrediction:
     """Classify a scene tile by tile; never more than a few tile rows of it are in memory.
@@ -85,17 +97,24 @@ def predict_scene(
     The products, `<scene>_classes.tif` and so on, appear when all are complete; after an error
     there are none.
 
+    When the process is killed, the results so far stay in a hidden folder in `out_dir`, and the
+    same call continues from there to the same products. A scene whose products are there, a class
+    map among them, made from the same file by the same model and options, is not classified again.
+
     Args:
         scene: The scene: one raster, by its path or another name that GDAL opens, or a source.
         classifier: Model that classifies tiles.
         out_dir: Folder for the products, made if missing.
+        tile: Side of a tile in pixels; None for that of the training chips.
         stride: Step between tiles in pixels, 1..tile; None for half a tile.
+        augmentation: `none`, or `d4` for the mean over the eight orientations of each tile.
         resolution: `pixel` for the grid of the scene, `cell` for one value a cell, i.e. a
             square of gcd(tile, stride) pixels.
-        batch_size: Tiles given to the classifier at once, at most.
+        batch_size: Tiles given to the classifier at once, at most; None to choose by their size.
         options: How to read the scene; None for the defaults.
         products: Which products to write, and how; None for the defaults.
-        model: What the summary and the item say about the model; None for nothing.
+        description: What summary and item say about the model; None for nothing.
+        engine: Who classifies; None for this process.
         progress: Called with the number of tiles done and the number of tiles.
 
     Raises:
@@ -103,86 +122,193 @@ def predict_scene(
             or the products cannot be written.
     """
     started = time.perf_counter()
-    _check(classifier, resolution, batch_size)
-    options = options or ReadOptions()
-    source = scene if isinstance(scene, SceneSource) else RasterSource(str(scene))
-    products = products or ProductOptions()
-    legend = Legend(tuple(classifier.classes), products.minimum_confidence)
-    folder = Path(out_dir)
-    with (
-        open_scene(source, classifier.bands, options) as opened,
-        rasterio.Env(GDAL_CACHEMAX=_cache_bytes(opened)),
-    ):
-        indexes = match_bands(opened, classifier.bands, options.missing_bands)
-        _tell_missing(opened.name, classifier.bands, indexes)
-        _tell_resolution(opened, options)
-        grid = TileGrid.over(opened.height, opened.width, classifier.tile_size, stride)
-        _check_cells(grid)
-        with staging(folder) as stage:
-            pipeline = ScenePipeline(opened, indexes, grid, classifier, batch_size, progress)
-            maps = MapWriter(
-                stage, source.name, grid, opened.georeference, legend, resolution, products
-            )
-            with maps:
-                for rows in pipeline.run():
-                    maps.append(rows)
-            maps.to_cogs()
-            settings = {"tile": grid.tile, "stride": grid.stride, "resolution": resolution}
-            ClassifiedScene(
-                source, opened, indexes, grid, classifier, maps, products, model
-            ).deliver(stage, settings)
-            publish(stage, folder)
-    return ScenePrediction(
-        files={p: folder / p.file_name(source.name) for p in Product if p in products.products},
-        pixels=maps.cells.pixels_per_class(),
-        tiles=pipeline.classified,
-        seconds=time.perf_counter() - started,
-    )
-
-
-def _tell_missing(name: str, bands: Sequence[str], indexes: Sequence[int | None]) -> None:
-    missing = [band for band, index in zip(bands, indexes, strict=True) if index is None]
-    if missing:
-        _LOGGER.warning(
-            "scene '%s' lacks %s, taken as the training mean; only a model trained with "
-            "augmentation.band_dropout is used to that",
-            name,
-            ", ".join(missing),
-        )
-
-
-def _tell_resolution(scene: OpenScene, options: ReadOptions) -> None:
-    if options.unfit(scene.pixel_size) and not options.match_resolution:
-        _LOGGER.warning(
-            "scene '%s' has pixels of %s, the model was trained on %.3g m: it may classify badly; "
-            "--match-resolution resamples the scene",
-            scene.name,
-            scene.pixel_size,
-            options.pixel_size,
-        )
-
-
-def _check(classifier: TileClassifier, resolution: str, batch_size: int) -> None:
     if resolution not in ("pixel", "cell"):
         raise SceneError(f"resolution '{resolution}' is unknown; allowed: pixel, cell")
-    if batch_size < 1:
-        raise SceneError(f"batch size {batch_size} is too small; allowed: 1 or more")
+    products = products or ProductOptions()
+    legend = Legend(tuple(classifier.classes), products.minimum_confidence)
+    grid = GridOptions(tile, stride, augmentation, batch_size)
+    source = _source(scene)
+    plan = plan_scene(source, classifier, options or ReadOptions(), grid)
+    wanted = _Wanted(
+        Path(out_dir), source.name, plan.keys.content, resolution, products, description
+    )
+    journal = Journal(wanted.folder, source.name, plan.keys.work)
+    finished = wanted.finished()
+    if finished is not None:
+        journal.remove_leftover()
+        _LOGGER.info("scene '%s' is finished; skipped", source.origin)
+        return finished
+    with rasterio.Env(), journal:
+        maps, tiles = _write_maps(
+            plan, legend, engine or ThisProcess(classifier), journal, wanted, progress
+        )
+        _deliver(plan, classifier, maps, wanted, journal.stage)
+        publish(journal.stage, wanted.folder, Product.CLASSES.file_name(source.name))
+        journal.remove()
+    return wanted.prediction(maps.cells.pixels_per_class(), tiles, time.perf_counter() - started)
 
 
-def _check_cells(grid: TileGrid) -> None:
-    rows, columns = grid.cell_shape
-    if rows * columns > _MAX_CELLS:
-        raise SceneError(
-            f"stride {grid.stride} with tiles of {grid.tile} px makes {rows * columns} cells of "
-            f"{grid.cell} px; allowed are {_MAX_CELLS}: choose a stride with a larger common "
-            "divisor with the tile size, such as half of it"
+def predict_rows(
+    scene: str | PathLike[str] | SceneSource,
+    classifier: TileClassifier,
+    *,
+    tile: int | None = None,
+    stride: int | None = None,
+    augmentation: TestTimeAugmentation = "none",
+    batch_size: int | None = None,
+    options: ReadOptions | None = None,
+    engine: Engine | None = None,
+) -> Iterator[ClassifiedRows]:
+    """Classify a scene and hand over its rows of cells as soon as they are final.
+
+    Args:
+        scene: See `predict_scene`, as the other arguments.
+        classifier: Model that classifies tiles.
+        tile: Side of a tile in pixels.
+        stride: Step between tiles in pixels.
+        augmentation: `none` or `d4`.
+        batch_size: Tiles given to the classifier at once, at most.
+        options: How to read the scene.
+        engine: Who classifies.
+
+    Yields:
+        The rows from top to bottom, without gaps.
+
+    Raises:
+        SceneError: See `predict_scene`.
+    """
+    grid = GridOptions(tile, stride, augmentation, batch_size)
+    work = plan_scene(_source(scene), classifier, options or ReadOptions(), grid).work
+    results = (engine or ThisProcess(classifier)).run(work, work.units)
+    with ahead(results, _AHEAD) as units:
+        yield from classified_rows(
+            work.grid, len(classifier.classes), zip(work.units, units, strict=True)
         )
 
 
-def _cache_bytes(scene: OpenScene) -> int:
-    """Block cache that holds a row of the scene's blocks, within limits.
+@dataclass(frozen=True)
+class _Wanted:
+    """The products that are wanted, and the record in the class map that tells they are done."""
 
-    GDAL's default grows with the machine's memory; less than a row of blocks would decode each
-    block once for every tile row it meets.
-    """
-    return int(np.clip(2 * scene.block_row_bytes, *_CACHE_BYTES))
+    folder: Path
+    name: str
+    key: str
+    resolution: Resolution
+    options: ProductOptions
+    model: ModelDescription | None
+
+    def record(self, pixels: dict[str, int], tiles: int) -> dict[str, Any]:
+        meaning = self.resolution, self.options.settings(), self.model
+        return {
+            "key": f"{self.key}-{hashlib.sha256(repr(meaning).encode()).hexdigest()[:16]}",
+            "pixels": pixels,
+            "tiles": tiles,
+        }
+
+    def finished(self) -> ScenePrediction | None:
+        """The products that are there, if they are those wanted."""
+        files = self.prediction({}, 0, 0.0).files
+        if Product.CLASSES not in files or not all(path.is_file() for path in files.values()):
+            return None
+        found = read_record(files[Product.CLASSES])
+        if found.get("key") != self.record({}, 0)["key"]:
+            return None
+        return self.prediction(found["pixels"], found["tiles"], 0.0)
+
+    def prediction(self, pixels: dict[str, int], tiles: int, seconds: float) -> ScenePrediction:
+        files = {
+            product: self.folder / product.file_name(self.name)
+            for product in Product
+            if product in self.options.products
+        }
+        return ScenePrediction(files, pixels, tiles, seconds)
+
+
+def _source(scene: str | PathLike[str] | SceneSource) -> SceneSource:
+    return scene if isinstance(scene, SceneSource) else RasterSource(str(scene))
+
+
+def _write_maps(
+    plan: ScenePlan,
+    legend: Legend,
+    engine: Engine,
+    journal: Journal,
+    wanted: _Wanted,
+    progress: Progress | None,
+) -> tuple[MapWriter, int]:
+    """Write the maps to the journal's stage; returns them, and the number of tiles."""
+    grid = plan.work.grid
+    missing = [rows for rows in plan.work.units if rows not in journal]
+    counted = _Counted(plan.work, progress)
+    maps = MapWriter(
+        journal.stage, wanted.name, grid, plan.georeference, legend, wanted.resolution,
+        wanted.options,
+    )  # fmt: skip
+    with ahead(engine.run(plan.work, missing), _AHEAD) as results, maps:
+        units = counted.through(_all_units(plan.work, plan.keys, journal, results))
+        for rows in classified_rows(grid, len(legend.classes), units):
+            maps.append(rows)
+        maps.write_record(wanted.record(maps.cells.pixels_per_class(), counted.tiles))
+    # The scene has been read: its blocks leave the cache.
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES):
+        maps.to_cogs()
+    return maps, counted.tiles
+
+
+def _deliver(
+    plan: ScenePlan, classifier: TileClassifier, maps: MapWriter, wanted: _Wanted, stage: Path
+) -> None:
+    """Write the products that follow from the maps."""
+    work = plan.work
+    settings = {
+        "tile": work.grid.tile,
+        "stride": work.grid.stride,
+        "augmentation": work.augmentation,
+        "resolution": wanted.resolution,
+    }
+    with (
+        rasterio.Env(GDAL_CACHEMAX=work.cache_bytes),
+        open_scene(work.source, classifier.bands, work.options) as opened,
+    ):
+        indexes = match_bands(opened, classifier.bands, work.options.missing_bands)
+        ClassifiedScene(
+            work.source, opened, indexes, work.grid, classifier, maps, wanted.options, wanted.model
+        ).deliver(stage, settings)
+
+
+def _all_units(
+    work: SceneWork, keys: Keys, journal: Journal, results: Iterator[UnitResult]
+) -> Iterator[tuple[range, UnitResult]]:
+    """All units of the scene in order: from the journal, and new ones, which are added to it."""
+    for rows in work.units:
+        if rows in journal:
+            yield rows, journal.load(rows)
+            continue
+        try:
+            result = next(results)
+        except SceneError:
+            if keys.local:  # the same would come of it again
+                journal.remove()
+            raise
+        journal.store(rows, result)
+        yield rows, result
+
+
+class _Counted:
+    """Counts what passes, and tells the progress."""
+
+    def __init__(self, work: SceneWork, progress: Progress | None) -> None:
+        self.tiles = 0
+        self._grid = work.grid
+        self._progress = progress
+
+    def through(
+        self, units: Iterator[tuple[range, UnitResult]]
+    ) -> Iterator[tuple[range, UnitResult]]:
+        """The same units."""
+        for rows, unit in units:
+            self.tiles += len(unit.row)
+            if self._progress is not None:
+                columns = self._grid.columns
+                self._progress(rows.stop * columns, self._grid.rows * columns)
+            yield rows, unit

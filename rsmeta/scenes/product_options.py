@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from rsmeta.errors import SceneError
 
@@ -87,6 +87,15 @@ class ProductOptions:
                 "a minimum area is about polygons, which are not asked for; add gpkg or parquet "
                 "to --products, or leave --minimum-area out"
             )
+
+    def settings(self) -> dict[str, Any]:
+        """The options as plain values in a fixed order."""
+        return {
+            "products": [product.value for product in Product if product in self.products],
+            "confidence": self.confidence,
+            "minimum_confidence": self.minimum_confidence,
+            "minimum_area": self.minimum_area,
+        }
 
 
 def parse_products(text: str) -> frozenset[Product]:

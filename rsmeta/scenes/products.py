@@ -1,7 +1,5 @@
 """Rasters out: georeferencing carried over, row-wise writing, Cloud Optimized GeoTIFFs."""
 
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,28 +108,22 @@ def writing(path: Path) -> Iterator[None]:
         ) from cause
 
 
-@contextmanager
-def staging(out_dir: Path) -> Iterator[Path]:
-    """A folder inside `out_dir` that is gone at the end, whatever happens.
+def publish(stage: Path, out_dir: Path, last: str) -> None:
+    """Move all complete files of a stage to their folder, in place of older ones.
 
-    Raises:
-        SceneError: The folder cannot be made.
+    Args:
+        stage: Folder of the new files.
+        out_dir: Where to move them.
+        last: Name of the one that is moved last: when it is there, all are.
     """
-    with writing(out_dir):
-        out_dir.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=".rsmeta-", dir=out_dir))
-    try:
-        yield stage
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-
-
-def publish(stage: Path, out_dir: Path) -> None:
-    """Move all complete files of a stage to their folder, in place of older ones."""
-    for file in sorted(stage.iterdir()):
+    files = sorted(stage.iterdir(), key=lambda file: (file.name == last, file.name))
+    new = {file.name for file in files}
+    for file in files:
         with writing(out_dir / file.name):
-            # Statistics that a viewer has stored beside an older product are no longer true.
-            (out_dir / f"{file.name}.aux.xml").unlink(missing_ok=True)
+            sidecar = f"{file.name}.aux.xml"
+            if sidecar not in new:
+                # Statistics that a viewer has stored beside an older product are not true now.
+                (out_dir / sidecar).unlink(missing_ok=True)
             file.replace(out_dir / file.name)
 
 

@@ -19,11 +19,13 @@ class Tile:
     """One tile as the classifier wants it.
 
     Attributes:
-        column: Tile column; the tile row is known where tiles are read.
+        row: Tile row.
+        column: Tile column.
         values: (bands, tile, tile), the fill value where not valid.
         valid_fraction: Share of the tile's area that is valid pixels of the scene.
     """
 
+    row: int
     column: int
     values: NDArray[np.float32]
     valid_fraction: float
@@ -95,25 +97,26 @@ def read_tiles(
     scene: OpenScene,
     indexes: Sequence[int | None],
     grid: TileGrid,
-    row: int,
+    rows: range,
     columns: range,
     classifier: TileClassifier,
 ) -> tuple[list[Tile], NDArray[np.bool_]]:
-    """Read neighbouring tiles of one tile row with one read.
+    """Read neighbouring tiles with one read.
 
     Args:
         scene: The open scene.
         indexes: Its bands, in the classifier's order; None for one that it lacks.
         grid: The tile grid.
-        row: Tile row.
+        rows: Tile rows, a run without gaps.
         columns: Tile columns, a run without gaps.
         classifier: Converts the values, and says what stands where a band has no data.
 
     Returns:
-        The tiles that hold a valid pixel, left to right, and which of the scene's pixels under
-        the run are valid, i.e. have data in a band after the conversion, bool (height, width).
+        The tiles that hold a valid pixel, row by row and left to right, and which of the scene's
+        pixels under them are valid, i.e. have data in a band after the conversion, bool
+        (height, width).
     """
-    rows_from, columns_from = grid.source_rows(row), grid.source_columns(columns)
+    rows_from, columns_from = grid.source_rows(rows), grid.source_columns(columns)
     y, x = int(rows_from.min()), int(columns_from.min())
     window = Window(x, y, int(columns_from.max()) + 1 - x, int(rows_from.max()) + 1 - y)
     there = [index for index in indexes if index is not None]
@@ -123,19 +126,21 @@ def read_tiles(
         whole[[index is not None for index in indexes]] = values
         values = whole
     values = classifier.convert(values)
-    present = np.isfinite(values)
-    valid &= present.any(axis=0)
-    fill = np.asarray(classifier.fill, dtype=np.float32)
-    values = np.where(present, values, fill[:, None, None])
-    # Mirrored pixels may reach back before the tile: what is the tile's own starts at row, column.
-    own = valid[row * grid.stride - y :, columns.start * grid.stride - x :][: grid.tile]
+    missing = ~np.isfinite(values)
+    valid &= ~missing.all(axis=0)
+    np.copyto(values, np.asarray(classifier.fill, np.float32)[:, None, None], where=missing)
+    # Mirrored pixels may reach back before the tiles: their own start at the first of them.
+    top, left = rows.start * grid.stride - y, columns.start * grid.stride - x
+    own = valid[top : top + grid.span(len(rows)), left : left + grid.span(len(columns))]
     if values.shape[1:] != (len(rows_from), len(columns_from)):
         values = values[:, rows_from - y][:, :, columns_from - x]
     tiles = []
-    for column in columns:
-        left = (column - columns.start) * grid.stride
-        count = np.count_nonzero(own[:, left : left + grid.tile])
-        if count:
-            square = values[:, :, left : left + grid.tile]
-            tiles.append(Tile(column, square, count / grid.tile**2))
+    for row in rows:
+        for column in columns:
+            low = (row - rows.start) * grid.stride
+            right = (column - columns.start) * grid.stride
+            part = np.s_[low : low + grid.tile, right : right + grid.tile]
+            if count := np.count_nonzero(own[part]):
+                square = values[(slice(None), *part)]
+                tiles.append(Tile(row, column, square, count / grid.tile**2))
     return tiles, own

@@ -1,15 +1,13 @@
 """The summary of a scene: how much of it is of which class, and by what it was classified."""
 
-import hashlib
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rsmeta.scenes.cell_map import CellMap
+from rsmeta.scenes.fingerprints import scene_fingerprint
 from rsmeta.scenes.opening import OpenScene
 
 _BINS = 20
@@ -50,7 +48,7 @@ def summary(
         for value, name in enumerate(cells.legend.names)
     ]
     return {
-        "scene": {"name": scene.name, "fingerprint": fingerprint(scene)},
+        "scene": {"name": scene.name, "fingerprint": scene_fingerprint(scene)},
         "model": dict(model),
         "options": dict(options),
         "valid_pixels": valid,
@@ -74,25 +72,3 @@ def _confidence(cells: CellMap, valid: int) -> dict[str, Any]:
             "pixels": counts.astype(np.int64).tolist(),
         },
     }
-
-
-def fingerprint(scene: OpenScene) -> str:
-    """SHA-256 of what tells a scene from others without reading its pixels.
-
-    That is, of each raster: its path, its shape and types, its georeferencing, and for a local
-    file its size and the time it was changed.
-    """
-    seen = {}
-    for layer in scene.layers:
-        dataset, file = layer.dataset, Path(layer.path)
-        status = file.stat() if file.is_file() else None
-        seen[layer.path] = [
-            dataset.shape,
-            dataset.dtypes,
-            tuple(dataset.transform),
-            None if status is None else [status.st_size, status.st_mtime_ns],
-        ]
-    place = scene.georeference
-    points = [(point.row, point.col, point.x, point.y) for point in place.gcps]
-    text = json.dumps([seen, str(place.crs), points], default=str, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()

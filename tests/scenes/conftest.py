@@ -21,6 +21,14 @@ class Constant:
     seen: list[int] = field(default_factory=list)
 
     @property
+    def tile_sizes(self):
+        return range(1, 1000)
+
+    @property
+    def fingerprint(self):
+        return f"{type(self).__name__} {self.bands} {self.classes} {self.row}"
+
+    @property
     def fill(self):
         return np.full(len(self.bands), -3.0, dtype=np.float32)
 

@@ -126,7 +126,7 @@ def test_one_row_of_tiles_of_the_huge_scene(constant):
     with open_scene(RasterSource(str(FOLDER / HUGE)), model.bands) as scene:
         grid = TileGrid.over(scene.height, scene.width, 224, 224)
         indexes = match_bands(scene, model.bands)
-        tiles, valid = read_tiles(scene, indexes, grid, 40, range(100, 104), model)
+        tiles, valid = read_tiles(scene, indexes, grid, range(40, 41), range(100, 104), model)
         assert (scene.height, scene.width) == (18_000, 36_000)
         place = scene.georeference
     with rasterio.open(FOLDER / HUGE) as source:

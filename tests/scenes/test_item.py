@@ -32,7 +32,7 @@ def test_the_item_describes_the_rasters(write_scene, noise, softmax, tmp_path, r
     products = ProductOptions(frozenset(Product), "byte", least)
     done = predict_scene(
         write_scene(noise(61, 45)), softmax(), tmp_path, resolution=resolution, products=products,
-        model=MODEL,
+        description=MODEL,
     )  # fmt: skip
     item = item_of(done)
     JsonSchemaSTACValidator().validate_core(

@@ -96,7 +96,8 @@ def test_a_scene_of_a_chip_s_raw_values_gets_the_chip_s_probabilities(run, recip
     items = ChipDataset(test, inspected.statistics, recipe.backbone.image_size, None, 0)
     for index in range(len(test)):
         with torch.no_grad():
-            expected = model.classifier(items[index][0][None]).softmax(-1)[0]
+            logits = model.classifier(items[index][0][None])[0]
+        expected = (logits / model.card.temperature).softmax(-1)
         with rasterio.open(test.describe(index)) as chip:
             raw = chip.read()
         scene = write(tmp_path / f"{index}.tif", raw)

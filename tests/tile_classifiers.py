@@ -1,0 +1,59 @@
+"""Classifiers of tiles that other processes can import."""
+
+import time
+
+import numpy as np
+
+
+class Mixing:
+    """Probabilities that depend on every pixel of a tile, by numpy alone: exactly repeatable."""
+
+    bands = ("VV",)
+    classes = ("water", "forest", "urban")
+    tile_size = 16
+    tile_sizes = range(1, 100)
+    fingerprint = "mixing"
+    fill = np.float32([0.5])
+    pause = 0.0
+
+    def __init__(self):
+        self.tiles = 0
+        self.batches = []
+
+    def convert(self, values):
+        return values
+
+    def probabilities(self, tiles):
+        time.sleep(self.pause)
+        self.tiles += len(tiles)
+        self.batches.append(len(tiles))
+        ramp = np.linspace(-1, 1, tiles[0].size, dtype=np.float32).reshape(tiles.shape[1:])
+        first = (tiles * ramp).sum(axis=(1, 2, 3))
+        logits = np.stack([first, tiles.mean(axis=(1, 2, 3)) * 40, np.zeros_like(first)], axis=1)
+        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+class Slow(Mixing):
+    """Takes its time, so that there is some to be killed in."""
+
+    pause = 0.01
+
+
+class Dying(Mixing):
+    """Ends its process with the first tile."""
+
+    def probabilities(self, tiles):
+        import os
+
+        os._exit(1)
+
+
+class PixelMean(Mixing):
+    """A 1 x 1 convolution: the tile's class by the value all its pixels have."""
+
+    fingerprint = "pixel mean"
+
+    def probabilities(self, tiles):
+        value = tiles[:, 0, 0, 0]
+        return np.stack([value, 1 - value, np.zeros_like(value)], axis=1)
