@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from data.dota_files import BOX, EVERYWHERE, dota, pack, pixels
+from dota_files import BOX, EVERYWHERE, dota, pack, pixels
 from PIL import Image
 
 from rsmeta.data.sources import load_data

@@ -4,8 +4,9 @@ import h5py
 import numpy as np
 import pytest
 import rasterio
-from data.dota_files import dota
-from data.torchgeo_files import (
+from dota_files import dota
+from PIL import Image
+from torchgeo_files import (
     EUROSAT_CLASSES,
     EUROSAT_FOLDER,
     eurosat,
@@ -17,7 +18,6 @@ from data.torchgeo_files import (
     split_lists,
     ucmerced,
 )
-from PIL import Image
 
 from rsmeta.data.inspection import inspect_data
 from rsmeta.data.sources import load_data
