@@ -65,7 +65,8 @@ def predict(
         typer.Option(
             metavar="NAMES",
             help="What to write, with commas: classes, confidence, probabilities, gpkg, parquet, "
-            "summary, quicklook, item, or all. Default: classes,confidence,gpkg,summary,item.",
+            "summary, quicklook, report, webmap, item, or all. Default: "
+            "classes,confidence,gpkg,summary,item.",
         ),
     ] = None,
     confidence: Annotated[

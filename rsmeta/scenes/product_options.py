@@ -20,6 +20,8 @@ class Product(StrEnum):
     PARQUET = "parquet"
     SUMMARY = "summary"
     QUICKLOOK = "quicklook"
+    REPORT = "report"
+    WEBMAP = "webmap"
     ITEM = "item"
 
     def file_name(self, scene: str) -> str:
@@ -35,6 +37,8 @@ _ENDINGS = {
     Product.PARQUET: "polygons.parquet",
     Product.SUMMARY: "summary.json",
     Product.QUICKLOOK: "quicklook.png",
+    Product.REPORT: "report.html",
+    Product.WEBMAP: "webmap.html",
     Product.ITEM: "item.json",
 }
 
@@ -44,6 +48,7 @@ DEFAULT_PRODUCTS = frozenset(
 """What needs no second look at the scene and little disk."""
 
 POLYGONS = frozenset({Product.GPKG, Product.PARQUET})
+PICTURES = frozenset({Product.QUICKLOOK, Product.REPORT, Product.WEBMAP})
 
 
 @dataclass(frozen=True)
