@@ -20,6 +20,7 @@ from rsmeta.report.style import (
     label_axes,
     legend_above,
     plain,
+    whole_percent,
 )
 
 CHIPS_A_ROW = 6
@@ -49,7 +50,7 @@ def chip_pictures(table: pd.DataFrame, ax: Axes) -> None:
         lines = [
             (plain(row["true class"]), INK),
             ("✓" if right else f"→ {plain(row['predicted class'])}", MUTED),
-            (f"{'sure' if mistakes else 'true class'}: {100 * share:.0f} %", MUTED),
+            (f"{'sure' if mistakes else 'true class'}: {whole_percent(100 * share)} %", MUTED),
         ]
         for number, (text, colour) in enumerate(lines):
             y = top + _FRAME + 0.04 + 0.12 * number

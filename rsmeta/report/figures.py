@@ -32,6 +32,7 @@ from rsmeta.report.style import (
     matrix_style,
     open_style,
     plain,
+    whole_percent,
     write_cell,
 )
 
@@ -121,7 +122,7 @@ def confusion_matrix(table: pd.DataFrame, ax: Axes) -> None:
     if len(names) <= _ANNOTATED_CLASSES:
         for row, column in np.argwhere(shares > 0):
             share = shares[row, column]
-            write_cell(ax, column, row, _percent(share), colours(norm(share)))
+            write_cell(ax, column, row, whole_percent(share), colours(norm(share)))
 
     ticks = [0, 5, 20, 40, 60, 80, 100]
     bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, fraction=0.04, ticks=ticks, format="%d %%")
@@ -301,10 +302,3 @@ def _write_above(ax: Axes, x: float, y: float, text: str, rotation: int = 0) -> 
         text, (x, y), (0, 2), textcoords="offset points", ha="center", va="bottom", bbox=behind,
         fontsize=7.5, color=MUTED if rotation else INK, rotation=rotation, zorder=4,
     )  # fmt: skip
-
-
-def _percent(share: float) -> str:
-    """A share above zero in whole percent that never claims none or all wrongly."""
-    if share < 1:
-        return "<1"
-    return ">99" if 99 < share < 100 else f"{share:.0f}"

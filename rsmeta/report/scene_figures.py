@@ -1,7 +1,6 @@
 """Figures of a classified scene, drawn into axes that the caller owns."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,13 +52,8 @@ def confidence_histogram(table: pd.DataFrame, ax: Axes) -> None:
     pixels = table["pixels"].to_numpy(dtype=float)
     shares = pixels / max(pixels.sum(), 1)
     width = (table["upper"] - table["lower"]).to_numpy()
-    bars: dict[str, Any] = {
-        "align": "edge",
-        "color": GROUP_COLOURS[Group.HEAD],
-        "edgecolor": "white",
-        "zorder": 2,
-    }
-    ax.bar(table["lower"], shares, width, **bars)
+    colour = GROUP_COLOURS[Group.HEAD]
+    ax.bar(table["lower"], shares, width, align="edge", color=colour, edgecolor="white", zorder=2)
     label_axes(ax, "Confidence", "confidence in the predicted class", "share of the valid pixels")
     open_style(ax)
     ax.set_xlim(0, 1)

@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -12,6 +13,7 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 from rasterio.crs import CRS
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform
@@ -108,7 +110,9 @@ def _on_web_mercator(images: Sequence[NDArray[np.uint8]], place: Georeference) -
         place = replace(place, rpcs=None)
     profile: dict[str, Any] = {"driver": "GTiff", "dtype": "uint8", "photometric": "MINISBLACK"}
     shape = {"count": bands, "height": height, "width": width}
-    with MemoryFile() as memory:
+    with MemoryFile() as memory, warnings.catch_warnings():
+        # Said when the file is made, before it is told where it lies.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with memory.open(**profile, **shape, alpha="no") as target:
             place.write(target)
             target.write(stacked)
