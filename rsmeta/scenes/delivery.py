@@ -92,8 +92,8 @@ class ClassifiedScene:
         if Product.QUICKLOOK in wanted:
             self._write(folder, Product.QUICKLOOK, drawn)
         if Product.REPORT in wanted:
-            name = Product.WEBMAP.file_name(self.source.name)
-            page = scene_report(facts, cells.legend, drawn, name * (Product.WEBMAP in wanted))
+            beside = Product.WEBMAP.file_name(self.source.name) * (Product.WEBMAP in wanted)
+            page = scene_report(self.source.name, facts, cells.legend, drawn, beside)
             self._write(folder, Product.REPORT, page.encode("utf-8"))
         if Product.WEBMAP in wanted:
             outline = footprint(ground, self.scene.shape)

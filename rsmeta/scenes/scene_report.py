@@ -17,11 +17,12 @@ _UNITS = ((1e7, 1e6, "km²"), (1e4, 1e4, "ha"), (0.0, 1.0, "m²"))
 
 
 def scene_report(
-    facts: Mapping[str, Any], legend: Legend, quicklook: bytes, webmap: str = ""
+    name: str, facts: Mapping[str, Any], legend: Legend, quicklook: bytes, webmap: str = ""
 ) -> str:
     """Make a page with the map over its scene, the areas of the classes and the confidence.
 
     Args:
+        name: Name of the scene.
         facts: See `rsmeta.scenes.summary.summary`.
         legend: The classes.
         quicklook: PNG of the map over its scene.
@@ -37,7 +38,7 @@ def scene_report(
     factor, unit = (1.0, "") if total is None else _unit(total)
     plot = _histogram(facts["confidence"]["histogram"])
     return page_template("scene.html.j2").render(
-        name=facts["scene"]["name"],
+        name=name,
         facts=facts,
         classes=[row for row in classes if row["pixels"]],
         absent=[row["class"] for row in classes if not row["pixels"]],

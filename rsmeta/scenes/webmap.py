@@ -106,7 +106,7 @@ def _on_web_mercator(images: Sequence[NDArray[np.uint8]], place: Georeference) -
     """Warp pictures that lie at one place; transparent beyond it. Bounds in degrees."""
     stacked = np.concatenate([image.transpose(2, 0, 1) for image in images])
     bands, height, width = stacked.shape
-    if place.has_transform:
+    if place.has_transform or place.gcps:
         place = replace(place, rpcs=None)
     profile: dict[str, Any] = {"driver": "GTiff", "dtype": "uint8", "photometric": "MINISBLACK"}
     shape = {"count": bands, "height": height, "width": width}
@@ -118,7 +118,7 @@ def _on_web_mercator(images: Sequence[NDArray[np.uint8]], place: Georeference) -
             target.write(stacked)
         with (
             memory.open() as source,
-            WarpedVRT(source, src_crs=_source_crs(place), crs=_WEB_MERCATOR) as warped,
+            WarpedVRT(source, crs=_WEB_MERCATOR, **_source_of(place)) as warped,
         ):
             values, bounds = warped.read(), warped.bounds
     xs, ys = (bounds.left, bounds.right), (bounds.bottom, bounds.top)
@@ -127,10 +127,11 @@ def _on_web_mercator(images: Sequence[NDArray[np.uint8]], place: Georeference) -
     return _Layers(found, [[south, west], [north, east]])
 
 
-def _source_crs(place: Georeference) -> CRS | None:
-    if place.has_transform:
-        return place.crs
-    return place.gcp_crs if place.gcps else CRS.from_epsg(4326)
+def _source_of(place: Georeference) -> dict[str, Any]:
+    """What says where pictures lie, as arguments of a warp; RPCs at their mean height."""
+    if place.rpcs is not None:
+        return {"src_crs": CRS.from_epsg(4326), "RPC_HEIGHT": place.rpcs.height_off}
+    return {"src_crs": place.crs if place.has_transform else place.gcp_crs}
 
 
 def _confidence(confidence: NDArray[np.float32]) -> NDArray[np.uint8]:
