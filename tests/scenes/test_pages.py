@@ -12,6 +12,7 @@ import rasterio
 from browser_pages import clipped, images, opened
 from PIL import Image
 from rasterio.control import GroundControlPoint
+from rasterio.rpc import RPC
 from rasterio.transform import from_origin
 from rasterio.warp import transform_bounds
 
@@ -94,6 +95,22 @@ def test_gcps_and_rotations_are_followed(write_scene, tmp_path):
         opaque = found["classes"][..., 3] > 0
         assert 0.4 < opaque.mean() < 0.8  # the corners are beyond the scene
         assert not opaque[0, 0] and not opaque[-1, -1]
+
+
+def test_rational_polynomials_are_followed_at_their_mean_height(write_scene, tmp_path):
+    one, zeros = [1.0] + [0.0] * 19, [0.0] * 16
+    # A second of arc a pixel; the ground lies 1.5 pixels further west where it is 100 m higher.
+    rpcs = RPC(
+        height_off=400, height_scale=100, lat_off=50, lat_scale=1 / 36, long_off=8,
+        long_scale=1 / 36, line_off=31.5, line_scale=100, samp_off=23.5, samp_scale=100,
+        line_num_coeff=[0, 0, -1.0, 0, *zeros], line_den_coeff=one,
+        samp_num_coeff=[0, 1.0, 0, 0.015, *zeros], samp_den_coeff=one,
+    )  # fmt: skip
+    scene = write_scene(halves(), crs=None, transform=None, rpcs=rpcs)
+    found, _ = map_of(predict_scene(scene, Sides(), tmp_path, products=PAGES))
+    expected = [8 - 24 / 3600, 50 - 32 / 3600, 8 + 24 / 3600, 50 + 32 / 3600]
+    (south, west), (north, east) = found["bounds"]
+    np.testing.assert_allclose([west, south, east, north], expected, atol=0.5 / 3600)
 
 
 @pytest.mark.parametrize(
