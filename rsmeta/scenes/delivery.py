@@ -54,7 +54,7 @@ class ClassifiedScene:
     model: ModelDescription | None
 
     def deliver(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        """Write vectors, summary, quick-look and item, as far as they are asked for.
+        """Write vectors, summary, quick-look, pages and item, as far as they are asked for.
 
         Args:
             folder: Folder to write to.
@@ -88,11 +88,12 @@ class ClassifiedScene:
     def _write_pictures(self, folder: Path, ground: Ground, facts: Mapping[str, Any]) -> None:
         cells, wanted = self.maps.cells, self.options.products
         picture = scene_picture(self.scene, self.indexes, self.classifier, self.grid, cells)
-        drawn = quicklook(picture, cells) if wanted - {Product.WEBMAP} else b""
+        drawn = quicklook(picture, cells) if wanted & {Product.QUICKLOOK, Product.REPORT} else b""
         if Product.QUICKLOOK in wanted:
             self._write(folder, Product.QUICKLOOK, drawn)
         if Product.REPORT in wanted:
-            beside = Product.WEBMAP.file_name(self.source.name) * (Product.WEBMAP in wanted)
+            name = Product.WEBMAP.file_name(self.source.name)
+            beside = name if Product.WEBMAP in wanted else ""
             page = scene_report(self.source.name, facts, cells.legend, drawn, beside)
             self._write(folder, Product.REPORT, page.encode("utf-8"))
         if Product.WEBMAP in wanted:

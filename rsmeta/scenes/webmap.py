@@ -53,7 +53,8 @@ def webmap(
         HTML that needs no other file and no network: Leaflet and pictures are inside.
     """
     layers = [picture.look, coloured(cells, picture.classes), _confidence(picture.confidence)]
-    if outline is None or not _fits(outline):
+    located = outline is not None and _fits(outline)
+    if not located:
         height, width = picture.look.shape[:2]
         shown = _Layers(layers, [[0, 0], [height, width]])
     else:
@@ -74,9 +75,8 @@ def webmap(
         name=name,
         legend=legend,
         ramp=[f"#{hex_colour(step[:3])}" for step in steps.tolist()],
-        located=outline is not None and _fits(outline),
         map={
-            "located": outline is not None and _fits(outline),
+            "located": located,
             "bounds": shown.bounds,
             "look": look,
             "classes": classes,

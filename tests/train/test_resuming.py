@@ -28,7 +28,7 @@ from rsmeta.train.module import FinetuningModule
 
 FILES = ["model.safetensors", "metrics.json", "per_class.csv", "confusion.csv", "history.csv"]
 FILES += ["modulators.csv", "recipe.yaml", "plan.csv", "bands.csv", "gamma_history.csv"]
-FILES += ["predictions.csv", "features.csv", "chips.csv", "report.html"]
+FILES += ["predictions.csv", "features.csv", "chips.csv"]
 
 
 class KilledError(Exception):
