@@ -33,7 +33,7 @@ class OnCommandLine:
     help: str
     flag: str | None = None
     metavar: str | None = None
-    minimum: int | None = None
+    minimum: float | None = None
 
 
 @dataclass(frozen=True)
