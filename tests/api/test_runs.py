@@ -1,4 +1,5 @@
 import shutil
+import sys
 from types import SimpleNamespace
 
 import pandas as pd
@@ -56,6 +57,8 @@ def test_html_shows_accuracy_and_gammas(run):
 class Notebook:
     """Stands for IPython in a notebook, and keeps what it shows."""
 
+    version_info = (9, 0)  # matplotlib asks
+
     def __init__(self, kernel):
         self.shown = []
         self.get_ipython = lambda: SimpleNamespace(kernel=kernel)
@@ -68,7 +71,7 @@ class Notebook:
 
 def test_curves_grow_in_a_notebook(tiny_recipe, monkeypatch, capsys):
     notebook = Notebook(kernel=object())
-    monkeypatch.setitem(__import__("sys").modules, "IPython", notebook)
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
     run = rs.finetune(tiny_recipe())
     assert [how for how, _ in notebook.shown] == ["new", "again"]  # one picture after each epoch
     first, second = (picture for _, picture in notebook.shown)
@@ -79,7 +82,7 @@ def test_curves_grow_in_a_notebook(tiny_recipe, monkeypatch, capsys):
 
 @pytest.mark.parametrize("found", [None, Notebook(kernel=None)])
 def test_there_is_no_notebook_in_a_terminal(found, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "IPython", found)
+    monkeypatch.setitem(sys.modules, "IPython", found)
     assert notebook_display() is None
 
 
