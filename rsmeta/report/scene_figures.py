@@ -1,6 +1,7 @@
 """Figures of a classified scene, drawn into axes that the caller owns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,13 @@ def class_map(
             handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0,
             fontsize=9, frameon=False,
         )  # fmt: skip
+
+
+def histogram_table(histogram: Mapping[str, Any]) -> pd.DataFrame:
+    """A histogram of a summary, `edges` and `pixels`, as `lower`, `upper` and `pixels` of bins."""
+    edges = np.array(histogram["edges"])
+    columns = {"lower": edges[:-1], "upper": edges[1:], "pixels": histogram["pixels"]}
+    return pd.DataFrame(columns)
 
 
 def confidence_histogram(table: pd.DataFrame, ax: Axes) -> None:

@@ -4,12 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-import pandas as pd
-
 from rsmeta.report.page import inlined, page_template
 from rsmeta.report.plot import Plot
-from rsmeta.report.scene_figures import confidence_histogram
+from rsmeta.report.scene_figures import confidence_histogram, histogram_table
 from rsmeta.scenes.legend import Legend, hex_colour
 
 _UNITS = ((1e7, 1e6, "km²"), (1e4, 1e4, "ha"), (0.0, 1.0, "m²"))
@@ -56,10 +53,8 @@ def _unit(square_metres: float) -> tuple[float, str]:
 
 
 def _histogram(histogram: Mapping[str, Any]) -> Plot:
-    edges = np.array(histogram["edges"])
-    table = pd.DataFrame({"lower": edges[:-1], "upper": edges[1:], "pixels": histogram["pixels"]})
     caption = (
         "How sure the model is: the calibrated probability of the class that each pixel is given. "
         "Where it is low the map is a guess."
     )
-    return Plot("confidence", caption, confidence_histogram, table, (7.0, 3.8))
+    return Plot("confidence", caption, confidence_histogram, histogram_table(histogram), (7.0, 3.8))

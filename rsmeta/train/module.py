@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Literal
 
@@ -160,15 +161,17 @@ class FinetuningModule(L.LightningModule):
         inputs, count = self.classifier.inner_parameters(), len(batch["label"])
         parts = self._recipe.inner.accumulate
         value, found = 0.0, []
-        for image, label in zip(
-            batch["image"].chunk(parts), batch["label"].chunk(parts), strict=True
-        ):
-            logits = self.classifier(image, self._from_tokens)
-            # The loss is a mean over chips: that of the batch is the weighted sum of its parts'.
-            loss = self._loss(logits, label) * (len(label) / count)
-            self.manual_backward(loss, inputs=inputs)
-            value += float(loss.detach())
-            found.append(logits.detach())
+        bank = self.classifier.modulators
+        with nullcontext() if bank is None else bank.constant():
+            for image, label in zip(
+                batch["image"].chunk(parts), batch["label"].chunk(parts), strict=True
+            ):
+                logits = self.classifier(image, self._from_tokens)
+                # The loss is a mean over chips: a batch's is the weighted sum of its parts'.
+                loss = self._loss(logits, label) * (len(label) / count)
+                self.manual_backward(loss, inputs=inputs)
+                value += float(loss.detach())
+                found.append(logits.detach())
         return self._averaged(value), torch.cat(found)
 
     def _averaged(self, loss: float) -> float:

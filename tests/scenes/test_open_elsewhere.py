@@ -45,6 +45,13 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
             "valid": bool(frame.geometry.is_valid.all()),
             "styles": json.loads(styles.to_json(orient="records", date_format="iso")),
         }
+    elif path.suffix == ".geojson":
+        info, frame = pyogrio.read_info(path), pyogrio.read_dataframe(path)
+        found[path.name] = {
+            "crs": info["crs"],
+            "fields": list(info["fields"]),
+            "classes": dict(zip(map(str, frame["class_id"]), frame["class"])),
+        }
     elif path.suffix == ".png":
         with rasterio.open(path) as dataset:
             found[path.name] = {"bands": dataset.count, "shape": dataset.shape}
@@ -88,6 +95,9 @@ def test_every_product_opens_with_names_colours_place_and_nodata(
     assert package["fields"] == ["class_id", "class", "confidence", "area_m2"]
     assert package["classes"] == {str(value): name for value, name in enumerate(NAMES)}
     assert package["valid"]
+    geojson = found["scene_polygons.geojson"]
+    assert geojson["crs"] == "EPSG:4326"
+    assert geojson["classes"] == package["classes"]
     (style,) = package["styles"]
     assert (style["f_table_name"], style["useAsDefault"]) == ("classes", True)
     check_qml(style["styleQML"], classes["colours"])
