@@ -11,6 +11,7 @@ import lightning as L
 import torch
 from rich.console import Console
 
+from rsmeta.chip_gallery import write_gallery
 from rsmeta.data.cautions import cautions
 from rsmeta.data.chips import LabelledData
 from rsmeta.data.datamodule import ChipDataModule
@@ -19,10 +20,11 @@ from rsmeta.data.outer_split import SMALLEST_SPLIT_CLASS
 from rsmeta.data.statistics import BandStatistics
 from rsmeta.drafts import final_path, hidden_folder, new_run, unfinished_run
 from rsmeta.errors import RunError
-from rsmeta.longtail.calibration import expected_calibration_error
+from rsmeta.feature_map import write_feature_map
+from rsmeta.gamma_history import write_gamma_history
 from rsmeta.longtail.groups import class_groups
 from rsmeta.longtail.metrics import Metrics, compute_metrics
-from rsmeta.longtail.predictions import ChipPredictions
+from rsmeta.longtail.outputs import ChipOutputs
 from rsmeta.models.classifier import BuiltModel, ChipClassifier, build_classifier
 from rsmeta.models.contribution import contributions
 from rsmeta.models.frozen_prefix import require_frozen_prefix
@@ -87,22 +89,19 @@ class Evaluation:
 
     Attributes:
         metrics: Results on the test chips.
-        predictions: What the model says of each test chip.
+        outputs: What the model makes of each test chip.
         contributions: Of each site, see `rsmeta.models.contribution`; measured on training chips.
         trained_parameters: Number of trained parameters: adapters, head and learned modulators.
         seconds: Time that the test took.
         calibration: The temperature of its confidences.
-        calibration_errors: Expected calibration error on the test chips, in 0..1, without and with
-            that temperature.
     """
 
     metrics: Metrics
-    predictions: ChipPredictions
+    outputs: ChipOutputs
     contributions: dict[AnySite, float]
     trained_parameters: int
     seconds: float
     calibration: Calibration
-    calibration_errors: tuple[float, float]
 
 
 def finetune(
@@ -165,10 +164,12 @@ def _finish(
         console.print(built.plan_table())
     history, seconds = _train_with_checkpoints(draft, recipe, inspected, built, console, callbacks)
     bank = built.classifier.modulators
+    sites = () if bank is None else bank.sites
     if bank is not None and bank.left != bank.sites:
         built = keep_sites(recipe, data.bands, statistics, built.classifier, bank.left)
     found = evaluate(recipe, data, statistics, built.classifier)
     write_history(draft, history)
+    write_gamma_history(draft, history, sites)
     write_inspection(draft, inspected)
     times = {"training_seconds": round(seconds, 2)}
     write_run(draft, recipe, data, statistics, built, found, times)
@@ -323,17 +324,14 @@ def evaluate(
     with quiet_lightning():
         build_trainer(recipe, []).test(module, datamodule, verbose=False)
     seconds = round(time.perf_counter() - started, 2)
-    logits, labels = module.tested
-    raw = ChipPredictions.from_logits(logits, labels)
-    predictions = ChipPredictions.from_logits(logits / calibration.temperature, labels)
+    outputs = ChipOutputs(*module.tested, calibration.temperature)
     return Evaluation(
-        compute_metrics(predictions.confusion(len(counts)), data.classes, counts, groups),
-        predictions,
+        compute_metrics(outputs.predictions.confusion(len(counts)), data.classes, counts, groups),
+        outputs,
         contributions(classifier, datamodule.balanced_batches()),
         sum(tensor.numel() for tensor in classifier.parameters() if tensor.requires_grad),
         seconds,
         calibration,
-        (expected_calibration_error(raw), expected_calibration_error(predictions)),
     )
 
 
@@ -384,11 +382,14 @@ def write_run(
         "temperature": evaluation.calibration.temperature,
         "temperature_fitted_on": evaluation.calibration.fitted_on,
         "temperature_chips": evaluation.calibration.chips,
-        "calibration_error_before": evaluation.calibration_errors[0],
-        "calibration_error": evaluation.calibration_errors[1],
+        "calibration_error_before": evaluation.outputs.calibration_errors[0],
+        "calibration_error": evaluation.outputs.calibration_errors[1],
     }
     write_results(folder, evaluation.metrics, facts)
-    write_predictions(folder, data.test, data.classes, evaluation.predictions)
+    outputs, groups = evaluation.outputs, [row.group for row in evaluation.metrics.classes]
+    write_predictions(folder, data.test, data.classes, outputs.predictions, outputs.uncalibrated)
+    write_gallery(folder, data, outputs, groups)
+    write_feature_map(folder, outputs, data.classes, recipe.seed)
     write_modulators(folder, built.plan, built.classifier, evaluation.contributions)
     resources: dict[str, Any] = {**seconds, "test_seconds": evaluation.seconds}
     resources |= {"peak_memory_megabytes": peak_memory(), **card.versions}

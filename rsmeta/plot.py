@@ -20,12 +20,17 @@ from rsmeta.scenes import Product
 
 __all__ = [
     "bands",
+    "bands_course",
     "class_accuracy",
     "class_distribution",
     "class_map",
     "confusion",
+    "features",
+    "hard_tail_chips",
     "learning_curves",
+    "mistakes",
     "modulators",
+    "modulators_course",
     "reliability",
 ]
 
@@ -41,6 +46,15 @@ def modulators(run: RunLike, ax: Axes | None = None) -> Axes:
     return _drawn("modulators", run, ax)
 
 
+def modulators_course(run: RunLike, ax: Axes | None = None) -> Axes:
+    """Draw the strength γ of each adapter by epoch.
+
+    Raises:
+        RunError: The run has no modulators that were learned.
+    """
+    return _drawn("modulators_course", run, ax)
+
+
 def bands(run: RunLike, ax: Axes | None = None) -> Axes:
     """Draw the strength γ of each band's update.
 
@@ -48,6 +62,15 @@ def bands(run: RunLike, ax: Axes | None = None) -> Axes:
         RunError: The bands of the run have no updates.
     """
     return _drawn("bands", run, ax)
+
+
+def bands_course(run: RunLike, ax: Axes | None = None) -> Axes:
+    """Draw the strength γ of each band's update by epoch.
+
+    Raises:
+        RunError: The run has no modulators of bands that were learned.
+    """
+    return _drawn("bands_course", run, ax)
 
 
 def class_distribution(run: RunLike, ax: Axes | None = None) -> Axes:
@@ -72,6 +95,33 @@ def reliability(run: RunLike, ax: Axes | None = None) -> Axes:
         RunError: The run does not have the predictions of its test chips.
     """
     return _drawn("reliability", run, ax)
+
+
+def mistakes(run: RunLike, ax: Axes | None = None) -> Axes:
+    """Draw the test chips that are classified wrongly with the highest confidence.
+
+    Raises:
+        RunError: The run has no pictures of its test chips.
+    """
+    return _drawn("mistakes", run, ax)
+
+
+def hard_tail_chips(run: RunLike, ax: Axes | None = None) -> Axes:
+    """Draw the test chips of tail classes whose class is given the least probability.
+
+    Raises:
+        RunError: The run has no pictures of its test chips, or no tail class.
+    """
+    return _drawn("hard_tail_chips", run, ax)
+
+
+def features(run: RunLike, ax: Axes | None = None) -> Axes:
+    """Draw the features of the test chips in two dimensions (t-SNE), coloured by class.
+
+    Raises:
+        RunError: The run does not have the features of its test chips.
+    """
+    return _drawn("features", run, ax)
 
 
 def learning_curves(run: RunLike, ax: Axes | None = None) -> Axes:

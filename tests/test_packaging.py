@@ -87,7 +87,7 @@ def test_everything_imported_is_declared():
     extras = PROJECT["optional-dependencies"]
     always = declared(PROJECT["dependencies"]) | {"pydantic-core"}
     sometimes = declared(extras["onnx"] + extras["peft"] + extras["search"])
-    modules = {"yaml": "pyyaml", "PIL": "pillow"}
+    modules = {"yaml": "pyyaml", "PIL": "pillow", "sklearn": "scikit-learn"}
     for path in (ROOT / "rsmeta").rglob("*.py"):
         for indent, module in re.findall(
             r"^(\s*)(?:from|import) ([A-Za-z_0-9]+)", path.read_text(), flags=re.M

@@ -37,5 +37,5 @@ def test_without_axes_a_figure_is_made(finished_run):
 
 
 def test_a_figure_that_a_run_does_not_have(run):
-    with pytest.raises(RunError, match="has no figure 'bands'; it has modulators, class_dist"):
+    with pytest.raises(RunError, match="no figure 'bands'; it has modulators, modulators_course, "):
         rs.plot.bands(run)

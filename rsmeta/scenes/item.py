@@ -40,6 +40,8 @@ _TYPES = {
     Product.GEOJSON: (str(pystac.MediaType.GEOJSON), "Regions of equal class", ["data"]),
     Product.SUMMARY: (str(pystac.MediaType.JSON), "Areas of the classes", ["metadata"]),
     Product.QUICKLOOK: (str(pystac.MediaType.PNG), "Classes over the scene", ["overview"]),
+    Product.REPORT: (str(pystac.MediaType.HTML), "Report of the classes", ["overview"]),
+    Product.WEBMAP: (str(pystac.MediaType.HTML), "Map of the classes", ["overview"]),
 }
 
 

@@ -20,6 +20,8 @@ class Product(StrEnum):
     GEOJSON = "geojson"
     SUMMARY = "summary"
     QUICKLOOK = "quicklook"
+    REPORT = "report"
+    WEBMAP = "webmap"
     ITEM = "item"
 
     def file_name(self, scene: str) -> str:
@@ -36,6 +38,8 @@ _ENDINGS = {
     Product.GEOJSON: "polygons.geojson",
     Product.SUMMARY: "summary.json",
     Product.QUICKLOOK: "quicklook.png",
+    Product.REPORT: "report.html",
+    Product.WEBMAP: "webmap.html",
     Product.ITEM: "item.json",
 }
 
@@ -45,6 +49,7 @@ DEFAULT_PRODUCTS = frozenset(
 """What needs no second look at the scene and little disk."""
 
 POLYGONS = frozenset({Product.GPKG, Product.PARQUET, Product.GEOJSON})
+PICTURES = frozenset({Product.QUICKLOOK, Product.REPORT, Product.WEBMAP})
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class FinetuningModule(L.LightningModule):
         self._loss = build_loss(recipe.inner.loss, counts, recipe.head.scale)
         self._members = {group: np.array([g is group for g in groups]) for group in Group}
         self._sums = EpochSums(len(counts))
-        self._tested: list[tuple[Tensor, Tensor]] = []
+        self._tested: list[tuple[Tensor, Tensor, Tensor]] = []
         self._outer: OuterStep | None = None
         if recipe.learns_modulators and classifier.modulators is not None:
             self._outer = OuterStep(recipe.outer, recipe.inner, classifier.modulators)
@@ -306,6 +306,7 @@ class FinetuningModule(L.LightningModule):
                 gamma_min=float(gamma.min()),
                 gamma_max=float(gamma.max()),
                 sites=0 if bank is None else len(bank.left),
+                gammas=() if bank is None else tuple(bank.values().values()),
             )
         )
         self._sums, self._batches = EpochSums(len(sums.seen)), 0
@@ -368,11 +369,12 @@ class FinetuningModule(L.LightningModule):
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         """Keep what the model says of the chips."""
-        logits = self.classifier(batch["image"]).float()
-        self._tested.append((logits.cpu(), batch["label"].cpu()))
+        features = self.classifier.features(batch["image"])
+        logits = self.classifier.head(features).float()
+        self._tested.append((features.float().cpu(), logits.cpu(), batch["label"].cpu()))
 
     @property
-    def tested(self) -> tuple[Tensor, Tensor]:
-        """Logits (chips, classes) and labels (chips,) of the test chips, in order."""
-        logits, labels = (torch.cat(column) for column in zip(*self._tested, strict=True))
-        return logits, labels
+    def tested(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Features (chips, width), logits (chips, classes) and labels (chips,) of the test."""
+        features, logits, labels = (torch.cat(part) for part in zip(*self._tested, strict=True))
+        return features, logits, labels

@@ -27,7 +27,8 @@ from rsmeta.recipe import Recipe
 from rsmeta.train.module import FinetuningModule
 
 FILES = ["model.safetensors", "metrics.json", "per_class.csv", "confusion.csv", "history.csv"]
-FILES += ["modulators.csv", "recipe.yaml", "plan.csv", "bands.csv"]
+FILES += ["modulators.csv", "recipe.yaml", "plan.csv", "bands.csv", "gamma_history.csv"]
+FILES += ["predictions.csv", "features.csv", "chips.csv"]
 
 
 class KilledError(Exception):
