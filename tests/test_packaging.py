@@ -50,7 +50,7 @@ def test_the_demo_runs_what_the_readme_says():
 
 
 def commands_shown(text):
-    """Words after `rsmeta` of every command on a line of its own and, where there are, in a text."""
+    """Words after `rsmeta` of every command, on a line of its own or in a sentence."""
     lines = re.findall(r"^\s*(?:\$ )?rsmeta (.+)$", text, flags=re.M)
     inline = re.findall(r"`rsmeta ([^`]+)`", text.replace("\n", " "))
     return [shlex.split(line, comments=True) for line in [*lines, *inline]]
