@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 from typing import Literal
 
 import pytest
-from documentation import DOCS, ROOT
+import yaml
+from documentation import DOCS, ROOT, code_blocks
 from pydantic import Field
 from typer.main import get_command
 
@@ -149,6 +150,18 @@ def test_every_band_of_every_sensor_is_there(hooks):
     assert "| `VH` | VH | 5.405 | dB |" in page
 
 
+@pytest.mark.parametrize("page", ["data.md", "loggers.md"])
+def test_sections_of_recipes_on_a_page_are_valid(page):
+    blocks = [block for block in code_blocks(page) if block.language == "yaml"]
+    assert blocks
+    for block in blocks:
+        values = yaml.safe_load(block.text)
+        data = {"source": "folder", "root": "chips", "sensor": "rgb"}
+        given = values.get("data", {})
+        values["data"] = given if "source" in given else data | given
+        Recipe.model_validate({"name": "shown"} | values)
+
+
 # --- errors ---------------------------------------------------------------------------------------
 
 
@@ -164,12 +177,12 @@ def test_every_error_class_names_its_entry(kind, site):
 def test_a_person_is_told_where_to_read_on(reader, monkeypatch, capsys):
     from rsmeta import cli
 
-    monkeypatch.setattr(sys, "argv", ["rsmeta", "report", "runs/none"])
+    monkeypatch.setattr(sys, "argv", ["rsmeta", "evaluate", "run", "--scene", "s.tif"])
     monkeypatch.setattr(sys.stderr, "isatty", lambda: reader == "person")
     with pytest.raises(SystemExit):
         cli.main()
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("error: run 'runs/none' does not exist")
+    assert lines[0].startswith("error: --scene and --truth go together")
     place = ["help:  docs/troubleshooting.md#runerror"]
     assert lines[1:] == (place if reader == "person" else [])
 
