@@ -1,7 +1,6 @@
 """Fine-tuning from recipe to run folder."""
 
 import logging
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -54,6 +53,7 @@ from rsmeta.train.checkpointing import Checkpointing
 from rsmeta.train.loggers import open_loggers
 from rsmeta.train.module import FinetuningModule
 from rsmeta.train.nonfinite import NonFiniteError, told
+from rsmeta.train.peak_memory import peak_memory
 from rsmeta.train.progress import TrainingProgress
 from rsmeta.train.pruning import PruneWhileTraining
 from rsmeta.train.records import EpochRecord
@@ -106,12 +106,15 @@ class Evaluation:
     calibration_errors: tuple[float, float]
 
 
-def finetune(recipe: Recipe, console: Console | None = None) -> FinishedRun:
+def finetune(
+    recipe: Recipe, console: Console | None = None, callbacks: Sequence[L.Callback] = ()
+) -> FinishedRun:
     """Train and test a recipe's model and write the run folder.
 
     Args:
         recipe: The recipe.
         console: Where to show the plan and the progress; None for nowhere.
+        callbacks: What Lightning is to call besides.
 
     Raises:
         DataError: One line for each chip that cannot be used, or what else is wrong with the data.
@@ -123,16 +126,19 @@ def finetune(recipe: Recipe, console: Console | None = None) -> FinishedRun:
         _train_along(recipe, None)
     with new_run(recipe.runs, recipe.name) as draft:
         write_recipe(draft, recipe)
-        metrics = _finish(draft, recipe, console)
+        metrics = _finish(draft, recipe, console, callbacks)
     return FinishedRun(final_path(draft), metrics)
 
 
-def resume(run: Path, console: Console | None = None) -> FinishedRun:
+def resume(
+    run: Path, console: Console | None = None, callbacks: Sequence[L.Callback] = ()
+) -> FinishedRun:
     """Go on with a run that was interrupted, to the same end on the same machine.
 
     Args:
         run: The path that the run will have.
         console: See `finetune`.
+        callbacks: See `finetune`.
 
     Raises:
         RsmetaError: See `finetune`.
@@ -145,11 +151,13 @@ def resume(run: Path, console: Console | None = None) -> FinishedRun:
     with unfinished_run(run):
         if not (draft / RECIPE).is_file():
             raise RunError(f"run '{run}' was interrupted before it began; start it afresh")
-        metrics = _finish(draft, read_recipe(Recipe, draft / RECIPE), console)
+        metrics = _finish(draft, read_recipe(Recipe, draft / RECIPE), console, callbacks)
     return FinishedRun(final_path(draft), metrics)
 
 
-def _finish(draft: Path, recipe: Recipe, console: Console | None) -> Metrics:
+def _finish(
+    draft: Path, recipe: Recipe, console: Console | None, callbacks: Sequence[L.Callback]
+) -> Metrics:
     """Train, from the folder's checkpoint if there is one, test, and write the run's files."""
     inspected = load_inspected(recipe)
     data, statistics = inspected.data, inspected.statistics
@@ -157,8 +165,9 @@ def _finish(draft: Path, recipe: Recipe, console: Console | None) -> Metrics:
     if console is not None:
         console.print(built.plan_table())
     with open_loggers(recipe, draft, final_path(draft).name) as log:
-        bars = [] if console is None else [TrainingProgress(console)]
-        history, seconds = _train_with_checkpoints(draft, recipe, inspected, built, [log, *bars])
+        shown = [] if console is None else [TrainingProgress(console)]
+        others = [log, *shown, *callbacks]
+        history, seconds = _train_with_checkpoints(draft, recipe, inspected, built, others)
         log.tell(history)
         bank = built.classifier.modulators
         if bank is not None and bank.left != bank.sites:
@@ -385,16 +394,6 @@ def write_run(
     write_predictions(folder, data.test, data.classes, evaluation.predictions)
     write_modulators(folder, built.plan, built.classifier, evaluation.contributions)
     resources: dict[str, Any] = {**seconds, "test_seconds": evaluation.seconds}
-    resources |= {"peak_memory_megabytes": _peak_memory(), **card.versions}
+    resources |= {"peak_memory_megabytes": peak_memory(), **card.versions}
     write_json(folder / "resources.json", resources)
     write_report(folder)
-
-
-def _peak_memory() -> int | None:
-    """Peak memory of this process in megabytes; None where the system does not tell."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))

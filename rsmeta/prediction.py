@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import Literal
 
 import torch
 from rich.console import Console
@@ -17,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from rsmeta.bands import Unit
 from rsmeta.errors import SceneError
-from rsmeta.rasters import ComplexPart
+from rsmeta.prediction_options import ClassificationOptions, PredictionOptions
 from rsmeta.runs import TrainedModel, load_run
 from rsmeta.scenes import (
     Engine,
@@ -27,17 +26,15 @@ from rsmeta.scenes import (
     ReadOptions,
     ScenePrediction,
     SceneSource,
+    parse_products,
     predict_scene,
     scene_sources,
 )
-from rsmeta.scenes.map_writer import Resolution
-from rsmeta.scenes.opening import MissingBands
+from rsmeta.scenes.product_options import DEFAULT_PRODUCTS
 from rsmeta.scenes.products import writing
-from rsmeta.scenes.symmetries import TestTimeAugmentation
 
 _LOGGER = logging.getLogger(__name__)
 
-OnError = Literal["stop", "skip"]
 FAILED = "failed.csv"
 
 
@@ -45,17 +42,9 @@ def predict(
     scenes: Sequence[str | PathLike[str] | SceneSource],
     run: Path,
     out: Path,
+    options: PredictionOptions | None = None,
     *,
-    tile: int | None = None,
-    stride: int | None = None,
-    augmentation: TestTimeAugmentation = "none",
-    resolution: Resolution = "pixel",
-    missing_bands: MissingBands = "error",
-    complex_part: ComplexPart | None = None,
-    match_resolution: bool = False,
-    products: ProductOptions | None = None,
-    on_error: OnError = "stop",
-    workers: int = 1,
+    model: TrainedModel | None = None,
     console: Console | None = None,
 ) -> Iterator[ScenePrediction]:
     """Classify scenes with the model of a run, one after the other.
@@ -66,20 +55,8 @@ def predict(
         scenes: Sources, or what stands for them, see `rsmeta.scenes.scene_sources`.
         run: Run folder.
         out: Folder for the products, which are named after the scenes.
-        tile: Side of a tile in pixels, resized to what the model reads; None for that of the
-            training chips.
-        stride: Step between tiles in pixels; None for half a tile.
-        augmentation: `none`, or `d4` for the mean over the eight orientations of each tile.
-        resolution: `pixel` or `cell`, see `predict_scene`.
-        missing_bands: `error` or `zero`, see `rsmeta.scenes.ReadOptions`.
-        complex_part: What complex values are read as; None refuses them.
-        match_resolution: Whether scenes whose pixels are more than 10 % larger or smaller than
-            those the model was trained on are resampled to these.
-        products: Which products to write, and how; None for the defaults.
-        on_error: `stop` at the first scene that cannot be classified, or `skip` it: the others
-            are classified, and `failed.csv` in `out` tells the path and the reason.
-        workers: Processes that classify. With several, each has the model and its share of the
-            processor cores, and as many scenes are under way at a time.
+        options: How to classify, and what to write; None for the defaults.
+        model: The merged model of the run, if it is loaded already.
         console: Where to draw the progress bar; None for no bar.
 
     Yields:
@@ -87,16 +64,17 @@ def predict(
 
     Raises:
         RunError: The run cannot be loaded.
-        SceneError: A scene cannot be classified (with `skip`, at the end), or two scenes have
-            the same name.
+        SceneError: A scene cannot be classified (with `on_error` `skip`, at the end), or two
+            scenes have the same name.
     """
+    chosen = PredictionOptions() if options is None else options
+    products = product_options(chosen)
     sources = scene_sources(scenes)
-    model = load_run(run, merged=True)
-    _tell_units(model, complex_part)
-    options = ReadOptions(complex_part, model.card.pixel_size, match_resolution, missing_bands)
+    model = load_run(run, merged=True) if model is None else model
+    reading = read_options(model, chosen)
     described = _description(model, run)
     failures: list[tuple[str, str]] = []
-    with _progress_bar(console) as bar, _Outcomes(run, workers, len(sources)) as outcomes:
+    with _progress_bar(console) as bar, _Outcomes(run, chosen.workers, len(sources)) as outcomes:
 
         def classify(source: SceneSource, engine: Engine | None) -> ScenePrediction:
             task = bar.add_task(source.name, total=None)
@@ -105,11 +83,11 @@ def predict(
                     source,
                     model,
                     out,
-                    tile=tile,
-                    stride=stride,
-                    augmentation=augmentation,
-                    resolution=resolution,
-                    options=options,
+                    tile=chosen.tile,
+                    stride=chosen.stride,
+                    augmentation=chosen.augmentation,
+                    resolution=chosen.resolution,
+                    options=reading,
                     products=products,
                     description=described,
                     engine=engine,
@@ -122,7 +100,7 @@ def predict(
             if not isinstance(outcome, SceneError):
                 yield outcome
                 continue
-            if on_error == "stop":
+            if chosen.on_error == "stop":
                 raise outcome
             failures.append((source.origin, str(outcome)))
             _write_failures(out / FAILED, failures)
@@ -131,22 +109,42 @@ def predict(
             f"{len(failures)} of {len(sources)} scenes could not be classified; "
             f"'{out / FAILED}' tells why"
         )
-    if on_error == "skip":
+    if chosen.on_error == "skip":
         # That of an earlier call would be taken for this one's.
         (out / FAILED).unlink(missing_ok=True)
 
 
-def _tell_units(model: TrainedModel, complex_part: ComplexPart | None) -> None:
-    if complex_part is None:
-        return
+def product_options(options: PredictionOptions) -> ProductOptions:
+    """Which products are asked for.
+
+    Raises:
+        SceneError: A product is unknown, or the options contradict each other.
+    """
+    names = options.products
+    return ProductOptions(
+        DEFAULT_PRODUCTS if names is None else parse_products(names),
+        options.confidence,
+        options.minimum_confidence,
+        options.minimum_area,
+    )
+
+
+def read_options(model: TrainedModel, options: ClassificationOptions) -> ReadOptions:
+    """How scenes are read for a model; warns of linear values for a model of decibels.
+
+    Raises:
+        SceneError: Scenes shall be resampled to a pixel size that the model does not know.
+    """
+    part = options.complex_part
     decibel = [b.name for b in model.recipe.data.selected_bands if b.unit is Unit.DECIBEL]
-    if decibel:
+    if part is not None and decibel:
         _LOGGER.warning(
             "--complex %s reads linear values; the model was trained on %s in dB: convert scenes "
             "to dB for it",
-            complex_part,
+            part,
             ", ".join(decibel),
         )
+    return ReadOptions(part, model.card.pixel_size, options.match_resolution, options.missing_bands)
 
 
 def _description(model: TrainedModel, run: Path) -> ModelDescription:

@@ -70,7 +70,7 @@ def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(site):
 
 def test_the_python_page_has_signatures_and_docstrings(site):
     page = (site / "reference" / "python" / "index.html").read_text(encoding="utf-8")
-    for name in ("finetune", "load_run", "predict", "RsmetaError"):
+    for name in ("finetune", "Recipe", "Prediction", "modulators", "RsmetaError"):
         assert re.search(rf'id="rsmeta\.[\w.]*\b{name}"', page)
     assert "Train and test a recipe" in page
 

@@ -47,6 +47,9 @@ def test_the_quick_start_ends_with_a_map(tmp_path, monkeypatch):
     for name in ("classes.tif", "confidence.tif", "polygons.gpkg"):
         assert (tmp_path / "maps" / f"scene_{name}").is_file()
     assert (tmp_path / "runs" / "latest" / "report.html").is_file()
+    (python,) = code_blocks("reference/python.md")
+    exec(python.text, {})
+    assert (tmp_path / "maps_of_python" / "scene_classes.tif").is_file()
 
 
 def run(words, folder, environment):

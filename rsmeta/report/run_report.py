@@ -36,7 +36,7 @@ def write_report(run: Path) -> Path:
     """
     content = RunFiles.read(run)
     page = run / "report.html"
-    drawn = [(plot, plot.png()) for plot in _plots(content)]
+    drawn = [(plot, plot.png()) for plot in run_plots(content)]
     for plot, png in drawn:
         _write(run / "figures" / f"{plot.name}.png", png)
     html = page_template("report.html.j2").render(
@@ -54,7 +54,7 @@ def write_report(run: Path) -> Path:
 # --- parts ----------------------------------------------------------------------------------------
 
 
-def _plots(run: RunFiles) -> list[Plot]:
+def run_plots(run: RunFiles) -> list[Plot]:
     """The figures of a run, in the order of the report."""
     in_blocks = run.modulators["block"].notna()
     adapters, bands = run.modulators[in_blocks], run.modulators[~in_blocks]

@@ -17,7 +17,12 @@ from rsmeta.scenes.item import scene_item
 from rsmeta.scenes.map_writer import MapWriter
 from rsmeta.scenes.model_description import ModelDescription
 from rsmeta.scenes.opening import OpenScene
-from rsmeta.scenes.polygons import class_polygons, write_geopackage, write_geoparquet
+from rsmeta.scenes.polygons import (
+    class_polygons,
+    write_geojson,
+    write_geopackage,
+    write_geoparquet,
+)
 from rsmeta.scenes.product_options import POLYGONS, Product, ProductOptions
 from rsmeta.scenes.products import writing
 from rsmeta.scenes.quicklook import write_quicklook
@@ -93,6 +98,8 @@ class ClassifiedScene:
             write_geopackage(frame, cells, self._path(folder, Product.GPKG))
         if Product.PARQUET in self.options.products:
             write_geoparquet(frame, self._path(folder, Product.PARQUET))
+        if Product.GEOJSON in self.options.products:
+            write_geojson(frame, self._path(folder, Product.GEOJSON))
 
     def _path(self, folder: Path, product: Product) -> Path:
         return folder / product.file_name(self.source.name)

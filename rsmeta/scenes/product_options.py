@@ -3,11 +3,10 @@
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 from rsmeta.errors import SceneError
-
-ConfidenceType = Literal["float", "byte"]
+from rsmeta.prediction_options import ConfidenceType
 
 
 class Product(StrEnum):
@@ -18,6 +17,7 @@ class Product(StrEnum):
     PROBABILITIES = "probabilities"
     GPKG = "gpkg"
     PARQUET = "parquet"
+    GEOJSON = "geojson"
     SUMMARY = "summary"
     QUICKLOOK = "quicklook"
     ITEM = "item"
@@ -33,6 +33,7 @@ _ENDINGS = {
     Product.PROBABILITIES: "probabilities.tif",
     Product.GPKG: "polygons.gpkg",
     Product.PARQUET: "polygons.parquet",
+    Product.GEOJSON: "polygons.geojson",
     Product.SUMMARY: "summary.json",
     Product.QUICKLOOK: "quicklook.png",
     Product.ITEM: "item.json",
@@ -43,7 +44,7 @@ DEFAULT_PRODUCTS = frozenset(
 )
 """What needs no second look at the scene and little disk."""
 
-POLYGONS = frozenset({Product.GPKG, Product.PARQUET})
+POLYGONS = frozenset({Product.GPKG, Product.PARQUET, Product.GEOJSON})
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ class ProductOptions:
             )
         if self.minimum_area > 0 and not self.products & POLYGONS:
             raise SceneError(
-                "a minimum area is about polygons, which are not asked for; add gpkg or parquet "
-                "to --products, or leave --minimum-area out"
+                "a minimum area is about polygons, which are not asked for; add gpkg, parquet "
+                "or geojson to --products, or leave --minimum-area out"
             )
 
     def settings(self) -> dict[str, Any]:
