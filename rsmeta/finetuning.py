@@ -52,6 +52,7 @@ from rsmeta.runs import (
 from rsmeta.train.calibration import Calibration, calibrate
 from rsmeta.train.checkpoint import CHECKPOINT, StateDict, read_checkpoint
 from rsmeta.train.checkpointing import Checkpointing
+from rsmeta.train.loggers import open_loggers
 from rsmeta.train.module import FinetuningModule
 from rsmeta.train.nonfinite import NonFiniteError, told
 from rsmeta.train.peak_memory import peak_memory
@@ -162,12 +163,17 @@ def _finish(
     built = _built(recipe, inspected)
     if console is not None:
         console.print(built.plan_table())
-    history, seconds = _train_with_checkpoints(draft, recipe, inspected, built, console, callbacks)
-    bank = built.classifier.modulators
-    sites = () if bank is None else bank.sites
-    if bank is not None and bank.left != bank.sites:
-        built = keep_sites(recipe, data.bands, statistics, built.classifier, bank.left)
-    found = evaluate(recipe, data, statistics, built.classifier)
+    with open_loggers(recipe, draft, final_path(draft).name) as log:
+        shown = [] if console is None else [TrainingProgress(console)]
+        others = [log, *shown, *callbacks]
+        history, seconds = _train_with_checkpoints(draft, recipe, inspected, built, others)
+        log.tell(history)
+        bank = built.classifier.modulators
+        sites = () if bank is None else bank.sites
+        if bank is not None and bank.left != bank.sites:
+            built = keep_sites(recipe, data.bands, statistics, built.classifier, bank.left)
+        found = evaluate(recipe, data, statistics, built.classifier)
+        log.tell_test(found.metrics)
     write_history(draft, history)
     write_gamma_history(draft, history, sites)
     write_inspection(draft, inspected)
@@ -211,8 +217,7 @@ def _train_with_checkpoints(
     recipe: Recipe,
     inspected: InspectedData,
     built: BuiltModel,
-    console: Console | None,
-    more: Sequence[L.Callback],
+    others: Sequence[L.Callback],
 ) -> tuple[list[EpochRecord], float]:
     """What happened in each epoch, and how many seconds training took."""
     data, statistics = inspected.data, inspected.statistics
@@ -223,11 +228,9 @@ def _train_with_checkpoints(
         require_same(str(final_path(draft)), begun.origin, origin)
     done = 0.0 if begun is None else begun.seconds
     checkpointing = Checkpointing(draft, origin, recipe.compute.checkpoint_every, done)
-    shown = [] if console is None else [TrainingProgress(console)]
-    callbacks = [checkpointing, *shown, *more]
     try:
         state = None if begun is None else begun.state
-        history = train(recipe, data, statistics, built, callbacks, state)
+        history = train(recipe, data, statistics, built, [checkpointing, *others], state)
     except NonFiniteError as error:
         raise told(error, data, draft) from error
     return history, checkpointing.seconds

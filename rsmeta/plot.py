@@ -50,6 +50,15 @@ def modulators(run: RunLike, ax: Axes | None = None) -> Axes:
     return _drawn("modulators", run, ax)
 
 
+def modulators_course(run: RunLike, ax: Axes | None = None) -> Axes:
+    """Draw the strength γ of each adapter by epoch.
+
+    Raises:
+        RunError: The run has no modulators that were learned.
+    """
+    return _drawn("modulators_course", run, ax)
+
+
 def bands(run: RunLike, ax: Axes | None = None) -> Axes:
     """Draw the strength γ of each band's update.
 
@@ -59,20 +68,11 @@ def bands(run: RunLike, ax: Axes | None = None) -> Axes:
     return _drawn("bands", run, ax)
 
 
-def modulators_course(run: RunLike, ax: Axes | None = None) -> Axes:
-    """Draw the strength γ of each adapter after each epoch.
-
-    Raises:
-        RunError: The method of the run has no modulators, or the run does not have their course.
-    """
-    return _drawn("modulators_course", run, ax)
-
-
 def bands_course(run: RunLike, ax: Axes | None = None) -> Axes:
-    """Draw the strength γ of each band's update after each epoch.
+    """Draw the strength γ of each band's update by epoch.
 
     Raises:
-        RunError: The bands of the run have no updates, or the run does not have their course.
+        RunError: The run has no modulators of bands that were learned.
     """
     return _drawn("bands_course", run, ax)
 
@@ -93,7 +93,7 @@ def confusion(run: RunLike, ax: Axes | None = None) -> Axes:
 
 
 def reliability(run: RunLike, ax: Axes | None = None) -> Axes:
-    """Draw how often the model is right, by how sure it is, before and after calibration.
+    """Draw how often the model is right, by how sure it is.
 
     Raises:
         RunError: The run does not have the predictions of its test chips.
@@ -102,28 +102,28 @@ def reliability(run: RunLike, ax: Axes | None = None) -> Axes:
 
 
 def mistakes(run: RunLike, ax: Axes | None = None) -> Axes:
-    """Draw the wrongly classified test chips that the model is surest about.
+    """Draw the test chips that are classified wrongly with the highest confidence.
 
     Raises:
-        RunError: The run does not have pictures of such chips.
+        RunError: The run has no pictures of its test chips.
     """
     return _drawn("mistakes", run, ax)
 
 
 def hard_tail_chips(run: RunLike, ax: Axes | None = None) -> Axes:
-    """Draw the test chips of tail classes whose true class gets the least probability.
+    """Draw the test chips of tail classes whose class is given the least probability.
 
     Raises:
-        RunError: The run does not have pictures of such chips.
+        RunError: The run has no pictures of its test chips, or no tail class.
     """
     return _drawn("hard_tail_chips", run, ax)
 
 
 def features(run: RunLike, ax: Axes | None = None) -> Axes:
-    """Draw the features of the test chips on a plane, by t-SNE.
+    """Draw the features of the test chips in two dimensions (t-SNE), coloured by class.
 
     Raises:
-        RunError: The run does not have them.
+        RunError: The run does not have the features of its test chips.
     """
     return _drawn("features", run, ax)
 

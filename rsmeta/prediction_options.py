@@ -108,8 +108,8 @@ class PredictionOptions(ClassificationOptions):
     Attributes:
         resolution: Grid of the maps: `pixel` for that of the scene, `cell` for one value a step.
         products: What to write, with commas: classes, confidence, probabilities, gpkg, parquet,
-            geojson, summary, quicklook, report, webmap, item, or all; None for classes,
-            confidence, gpkg, summary and item.
+            geojson, summary, quicklook, report, webmap, item, or all; None for classes, confidence,
+            gpkg, summary and item.
         confidence: Values of the confidence map: `float` for float32 in 0..1, or `byte` for uint8
             with a scale.
         minimum_confidence: In (0, 1]; less confident cells become the class `unknown`.

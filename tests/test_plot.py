@@ -52,5 +52,5 @@ def test_the_confidence_of_a_scene_is_that_of_its_summary(tmp_path):
 
 
 def test_a_figure_that_a_run_does_not_have(run):
-    with pytest.raises(RunError, match="has no figure 'bands'; it has modulators, mod"):
+    with pytest.raises(RunError, match="no figure 'bands'; it has modulators, modulators_course, "):
         rs.plot.bands(run)

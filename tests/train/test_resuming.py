@@ -336,10 +336,8 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_good_state(
         assert left == [] and "--resume" not in str(told.value)
         return
     (draft,) = left
-    assert sorted(path.name for path in draft.iterdir()) == [
-        "checkpoint.safetensors",
-        "recipe.yaml",
-    ]
+    names = [path.name for path in draft.iterdir() if not path.name.startswith("events.out")]
+    assert sorted(names) == ["checkpoint.safetensors", "recipe.yaml"]
     assert f"go on with: rsmeta finetune --resume {final_path(draft)}" in str(told.value)
     compare(resume(draft).folder, undisturbed())
 
