@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -24,6 +25,8 @@ from rsmeta.scenes import (
     ModelDescription,
     Processes,
     ProductOptions,
+    RayCluster,
+    RayWorkers,
     ReadOptions,
     ScenePrediction,
     SceneSource,
@@ -34,6 +37,7 @@ from rsmeta.scenes.map_writer import Resolution
 from rsmeta.scenes.opening import MissingBands
 from rsmeta.scenes.products import writing
 from rsmeta.scenes.symmetries import TestTimeAugmentation
+from rsmeta.scenes.whole_scenes import Outcome, WholeScene, whole_count, whole_scenes
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -56,6 +60,7 @@ def predict(
     products: ProductOptions | None = None,
     on_error: OnError = "stop",
     workers: int = 1,
+    cluster: RayCluster | None = None,
     console: Console | None = None,
 ) -> Iterator[ScenePrediction]:
     """Classify scenes with the model of a run, one after the other.
@@ -80,6 +85,9 @@ def predict(
             are classified, and `failed.csv` in `out` tells the path and the reason.
         workers: Processes that classify. With several, each has the model and its share of the
             processor cores, and as many scenes are under way at a time.
+        cluster: The Ray cluster whose actors are the workers; None for processes of this machine.
+            As many scenes as can be shared out evenly are done whole, each by one worker that
+            writes its products to `out`, a folder that all machines share.
         console: Where to draw the progress bar; None for no bar.
 
     Yields:
@@ -87,8 +95,8 @@ def predict(
 
     Raises:
         RunError: The run cannot be loaded.
-        SceneError: A scene cannot be classified (with `skip`, at the end), or two scenes have
-            the same name.
+        SceneError: A scene cannot be classified (with `skip`, at the end), two scenes have
+            the same name, or the Ray cluster cannot be used.
     """
     sources = scene_sources(scenes)
     model = load_run(run, merged=True)
@@ -96,29 +104,32 @@ def predict(
     options = ReadOptions(complex_part, model.card.pixel_size, match_resolution, missing_bands)
     described = _description(model, run)
     failures: list[tuple[str, str]] = []
-    with _progress_bar(console) as bar, _Outcomes(run, workers, len(sources)) as outcomes:
+    whole = partial(
+        predict_scene,
+        out_dir=out,
+        tile=tile,
+        stride=stride,
+        augmentation=augmentation,
+        resolution=resolution,
+        options=options,
+        products=products,
+        description=described,
+    )
+    engine = _engine(run, model, workers, cluster)
+    with _progress_bar(console) as bar, _Outcomes(engine, min(workers, len(sources))) as outcomes:
 
         def classify(source: SceneSource, engine: Engine | None) -> ScenePrediction:
             task = bar.add_task(source.name, total=None)
+
+            def show(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total)
+
             try:
-                return predict_scene(
-                    source,
-                    model,
-                    out,
-                    tile=tile,
-                    stride=stride,
-                    augmentation=augmentation,
-                    resolution=resolution,
-                    options=options,
-                    products=products,
-                    description=described,
-                    engine=engine,
-                    progress=lambda done, total: bar.update(task, completed=done, total=total),
-                )
+                return whole(source, model, engine=engine, progress=show)
             finally:
                 bar.remove_task(task)
 
-        for source, outcome in outcomes.of(sources, classify):
+        for source, outcome in outcomes.of(sources, classify, whole):
             if not isinstance(outcome, SceneError):
                 yield outcome
                 continue
@@ -173,19 +184,50 @@ class _RunLoader:
         return load_run(self.run, merged=True)
 
 
+@dataclass(frozen=True)
+class _ModelCopy:
+    """Loads a model where it is sent to.
+
+    Attributes:
+        model: The model, on the CPU.
+        threads: Threads that compute.
+        on_gpu: Whether it goes to the GPU.
+    """
+
+    model: TrainedModel
+    threads: int
+    on_gpu: bool
+
+    def __call__(self) -> TrainedModel:
+        """The model, where it shall compute."""
+        torch.set_num_threads(self.threads)
+        if self.on_gpu:
+            self.model.classifier.to("cuda")
+        return self.model
+
+
+def _engine(
+    run: Path, model: TrainedModel, workers: int, cluster: RayCluster | None
+) -> Processes | RayWorkers | None:
+    """Who classifies; None for this process."""
+    if cluster is not None:
+        copy = _ModelCopy(model, max(1, round(cluster.cpus)), cluster.gpus > 0)
+        return RayWorkers(copy, workers, cluster)
+    if workers == 1:
+        return None
+    threads = max(1, torch.get_num_threads() // max(1, workers))
+    return Processes(_RunLoader(run.resolve(), threads), workers)
+
+
 _Classify = Callable[[SceneSource, Engine | None], ScenePrediction]
-_Outcome = tuple[SceneSource, ScenePrediction | SceneError]
 
 
 class _Outcomes:
     """Classifies scenes with one process or several, and hands over the outcomes in order."""
 
-    def __init__(self, run: Path, workers: int, scenes: int) -> None:
-        self._engine: Processes | None = None
-        self._at_once = max(1, min(workers, scenes))
-        if workers != 1:
-            threads = max(1, torch.get_num_threads() // max(1, workers))
-            self._engine = Processes(_RunLoader(run.resolve(), threads), workers)
+    def __init__(self, engine: Processes | RayWorkers | None, at_once: int) -> None:
+        self._engine = engine
+        self._at_once = max(1, at_once)
         self._threads = ThreadPoolExecutor(self._at_once)
 
     def __enter__(self) -> "_Outcomes":
@@ -197,17 +239,29 @@ class _Outcomes:
             self._engine.close()
         self._threads.shutdown(cancel_futures=True)
 
-    def of(self, sources: Sequence[SceneSource], classify: _Classify) -> Iterator[_Outcome]:
+    def of(
+        self, sources: Sequence[SceneSource], classify: _Classify, whole: WholeScene
+    ) -> Iterator[Outcome]:
         """Classify the scenes; with several processes as many scenes at once."""
         if self._engine is None:
             for source in sources:
                 yield source, _attempt(classify, source, None)
             return
+        first = 0
+        if isinstance(self._engine, RayWorkers):
+            first = whole_count(len(sources), self._engine.workers)
+            yield from whole_scenes(self._engine, sources[:first], whole)
+        yield from self._divided(self._engine, sources[first:], classify)
+
+    def _divided(
+        self, engine: Engine, sources: Sequence[SceneSource], classify: _Classify
+    ) -> Iterator[Outcome]:
+        """Divide each scene among the workers."""
         rest = iter(sources)
         waiting: deque[tuple[SceneSource, Future[ScenePrediction | SceneError]]] = deque()
         while True:
             for source in islice(rest, self._at_once - len(waiting)):
-                submitted = self._threads.submit(_attempt, classify, source, self._engine)
+                submitted = self._threads.submit(_attempt, classify, source, engine)
                 waiting.append((source, submitted))
             if not waiting:
                 return

@@ -89,6 +89,19 @@ def predict(
     workers: Annotated[
         int, typer.Option(min=1, help="Processes that classify, each with a model of its own.")
     ] = 1,
+    engine: Annotated[
+        Literal["processes", "ray"],
+        typer.Option(help="Workers are processes of this machine, or actors of a Ray cluster."),
+    ] = "processes",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Ray cluster: auto (one that runs), HOST:PORT; default: one here, or a new one."
+        ),
+    ] = None,
+    gpus: Annotated[
+        float, typer.Option(min=0.0, help="GPUs of each Ray worker, or a fraction of one.")
+    ] = 0.0,
     truth: Annotated[
         Path | None, typer.Option(help="Truth raster of the (single) scene, to compare with.")
     ] = None,
@@ -98,6 +111,7 @@ def predict(
     from rsmeta.scenes import (
         Product,
         ProductOptions,
+        RayCluster,
         agreement,
         parse_bands,
         parse_products,
@@ -111,6 +125,8 @@ def predict(
     chosen = DEFAULT_PRODUCTS if products is None else parse_products(products)
     if truth is not None and Product.CLASSES not in chosen:
         raise SceneError("--truth is compared with the class map; add classes to --products")
+    if engine != "ray" and (address is not None or gpus):
+        raise SceneError("--address and --gpus are those of a Ray cluster; add --engine ray")
     console = Console(stderr=True)
     for prediction in classify(
         sources,
@@ -126,6 +142,7 @@ def predict(
         products=ProductOptions(chosen, confidence, minimum_confidence, minimum_area),
         on_error=on_error,
         workers=workers,
+        cluster=RayCluster(address, gpus=gpus) if engine == "ray" else None,
         console=console,
     ):
         for product, path in prediction.files.items():
