@@ -36,6 +36,7 @@ from rsmeta.peft.merging import merge
 from rsmeta.recipe import Recipe
 from rsmeta.runs import ModelCard, TrainedModel, current_versions
 from rsmeta.scenes import TileClassifier, predict_rows, predict_scene
+from rsmeta.scenes.map_writer import Resolution
 
 RESULTS = Path(__file__).parent / "results" / "scene_throughput.json"
 ARCHITECTURE = "vit_small_patch14_dinov2"
@@ -51,10 +52,12 @@ class Spent:
     Attributes:
         seconds: By the clock.
         processor_seconds: Of all threads of this process.
+        result: What it returned.
     """
 
     seconds: float
     processor_seconds: float
+    result: int
 
 
 class Constant:
@@ -79,65 +82,63 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=4200)
     parser.add_argument("--width", type=int, default=10_980)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--resolution", choices=["pixel", "cell"], default="pixel")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    pixels = arguments.height * arguments.width
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         scene = write_scene(folder / "scene.tif", arguments.height, arguments.width)
-        adapted, bare = models(folder)
-        outputs = iter(range(1_000_000))
-
-        def predict(classifier: TileClassifier) -> Callable[[], int]:
-            def run() -> int:
-                out = folder / str(next(outputs))
-                done = predict_scene(
-                    scene, classifier, out, stride=TILE, resolution=arguments.resolution
-                )
-                return sum(path.stat().st_size for path in done.files.values())
-
-            return run
-
-        tiles = -(-arguments.height // TILE) * -(-arguments.width // TILE)
-        batches = batches_of(tiles, arguments.width)
-        predict_scene(crop(scene), adapted, folder / "warm", stride=TILE)
-        forward(bare, batches[:2])
-        rounds = []
-        for _ in range(arguments.rounds):
-            _, ours = timed(predict(adapted))
-            _, theirs = timed(lambda: forward(bare, batches))
-            rounds.append((ours, theirs))
-        _, reading = timed(lambda: len(list(predict_rows(scene, Constant(), stride=TILE))))
-        written, all_stages = timed(predict(Constant()))
-        result = {
-            "height": arguments.height,
-            "width": arguments.width,
-            "bands": len(BANDS),
-            "tile": TILE,
-            "resolution": arguments.resolution,
-            "tiles": tiles,
-            "threads": torch.get_num_threads(),
-            "cores": os.cpu_count(),
-            "load_of_the_machine_at_the_end": round(os.getloadavg()[0], 1),
-            "ratio": ratio(rounds, "seconds"),
-            "ratio_of_processor_time": ratio(rounds, "processor_seconds"),
-            "pixels_per_second": round(pixels / median(rounds, 0, "seconds")),
-            "pixels_per_second_of_bare_model": round(pixels / median(rounds, 1, "seconds")),
-            "processor_seconds": round(median(rounds, 0, "processor_seconds"), 2),
-            "processor_seconds_of_bare_model": round(median(rounds, 1, "processor_seconds"), 2),
-            "processor_seconds_of_reading": round(reading.processor_seconds, 2),
-            "processor_seconds_of_writing": round(
-                all_stages.processor_seconds - reading.processor_seconds, 2
-            ),
-            "bytes_read": scene.stat().st_size,
-            "bytes_written": written,
-            "versions": current_versions(),
-        }
+        result = measure(scene, arguments.height, arguments.width, arguments.rounds)
     text = json.dumps(result, indent=2)
     arguments.out.write_text(text + "\n")
     print(text)
+
+
+def measure(scene: Path, height: int, width: int, rounds: int) -> dict[str, object]:
+    tiles = -(-height // TILE) * -(-width // TILE)
+    batches = batches_of(tiles, width)
+    adapted, bare = models(scene.parent)
+    predict_to_files(crop(scene), adapted, "cell")
+    forward(bare, batches[:2])
+    spent: dict[str, list[Spent]] = {"cell": [], "pixel": [], "bare": []}
+    for _ in range(rounds):
+        spent["cell"].append(timed(lambda: predict_to_files(scene, adapted, "cell")))
+        spent["bare"].append(timed(lambda: forward(bare, batches)))
+        spent["pixel"].append(timed(lambda: predict_to_files(scene, adapted, "pixel")))
+    reading = timed(lambda: len(list(predict_rows(scene, Constant(), stride=TILE))))
+    result: dict[str, object] = {
+        "height": height,
+        "width": width,
+        "bands": len(BANDS),
+        "tile": TILE,
+        "tiles": tiles,
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "rounds": rounds,
+        "bytes_of_scene": scene.stat().st_size,
+        "bare_model": summary(spent["bare"], height * width),
+        "processor_seconds_of_reading": round(reading.processor_seconds, 2),
+    }
+    for resolution in ("cell", "pixel"):
+        whole = timed(lambda chosen=resolution: predict_to_files(scene, Constant(), chosen))
+        writing = whole.processor_seconds - reading.processor_seconds
+        result[f"prediction_at_{resolution}_resolution"] = {
+            **summary(spent[resolution], height * width),
+            "ratio": ratio(spent["bare"], spent[resolution], "seconds"),
+            "ratio_of_processor_time": ratio(spent["bare"], spent[resolution], "processor_seconds"),
+            "processor_seconds_of_writing": round(writing, 2),
+            "bytes_of_products": whole.result,
+        }
+    result["load_of_the_machine_at_the_end"] = round(os.getloadavg()[0], 1)
+    result["versions"] = current_versions()
+    return result
+
+
+def predict_to_files(scene: Path, classifier: TileClassifier, resolution: Resolution) -> int:
+    """Predict to a new folder; the bytes of all products."""
+    with tempfile.TemporaryDirectory(dir=scene.parent) as out:
+        done = predict_scene(scene, classifier, out, stride=TILE, resolution=resolution)
+        return sum(path.stat().st_size for path in done.files.values())
 
 
 def write_scene(path: Path, height: int, width: int) -> Path:
@@ -215,20 +216,28 @@ def forward(model: torch.nn.Module, sizes: list[int]) -> int:
     return sum(sizes)
 
 
-def timed(run: Callable[[], int]) -> tuple[int, Spent]:
+def timed(run: Callable[[], int]) -> Spent:
     started, processor = time.perf_counter(), time.process_time()
-    found = run()
-    return found, Spent(time.perf_counter() - started, time.process_time() - processor)
+    result = run()
+    return Spent(time.perf_counter() - started, time.process_time() - processor, result)
 
 
-def ratio(rounds: list[tuple[Spent, Spent]], field: str) -> float:
+def summary(spent: list[Spent], pixels: int) -> dict[str, float]:
+    """Medians over the rounds."""
+    return {
+        "pixels_per_second": round(pixels / median(spent, "seconds")),
+        "processor_seconds": round(median(spent, "processor_seconds"), 2),
+    }
+
+
+def ratio(bare: list[Spent], ours: list[Spent], field: str) -> float:
     """Median over rounds of the bare model's time by that of prediction."""
-    ratios = [getattr(theirs, field) / getattr(ours, field) for ours, theirs in rounds]
-    return round(statistics.median(ratios), 3)
+    pairs = zip(bare, ours, strict=True)
+    return round(statistics.median(getattr(b, field) / getattr(o, field) for b, o in pairs), 3)
 
 
-def median(rounds: list[tuple[Spent, Spent]], which: int, field: str) -> float:
-    return statistics.median(getattr(pair[which], field) for pair in rounds)
+def median(spent: list[Spent], field: str) -> float:
+    return statistics.median(getattr(entry, field) for entry in spent)
 
 
 if __name__ == "__main__":
