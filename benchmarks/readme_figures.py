@@ -17,11 +17,12 @@ from rsmeta.bands import SimulatedSensor
 from rsmeta.data.simulator.product import write_scene
 from rsmeta.finetuning import finetune
 from rsmeta.prediction import predict
+from rsmeta.prediction_options import PredictionOptions
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import read_recipe
 from rsmeta.report.figures import modulator_map
 from rsmeta.report.plot import Plot
-from rsmeta.scenes import Product, ProductOptions
+from rsmeta.scenes import Product
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "images"
@@ -51,8 +52,7 @@ def gamma_map(run: Path) -> bytes:
 
 def predicted_scene(run: Path, work: Path) -> bytes:
     scene = write_scene(work / "scene.tif", SimulatedSensor.SAR, SIZE, SEED).scene
-    options = ProductOptions(frozenset({Product.QUICKLOOK}))
-    (done,) = predict([scene], run, work, products=options)
+    (done,) = predict([scene], run, work, PredictionOptions(products="quicklook"))
     return done.files[Product.QUICKLOOK].read_bytes()
 
 

@@ -62,6 +62,10 @@ class SceneError(RsmetaError):
     """A scene cannot be read, or does not fit the run that is to classify it."""
 
 
+class EngineError(SceneError):
+    """What classifies a scene broke down, through no fault of the scene: worth another try."""
+
+
 class TargetError(RsmetaError):
     """What is to be inspected is neither a recipe, a run nor a scene."""
 

@@ -2,15 +2,11 @@
 
 import csv
 import logging
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -21,8 +17,8 @@ from rsmeta.runs import TrainedModel, load_run
 from rsmeta.scenes import (
     Engine,
     ModelDescription,
-    Processes,
     ProductOptions,
+    RayCluster,
     ReadOptions,
     ScenePrediction,
     SceneSource,
@@ -32,6 +28,7 @@ from rsmeta.scenes import (
 )
 from rsmeta.scenes.product_options import DEFAULT_PRODUCTS
 from rsmeta.scenes.products import writing
+from rsmeta.workers import Outcomes, engine_for
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -65,7 +62,7 @@ def predict(
     Raises:
         RunError: The run cannot be loaded.
         SceneError: A scene cannot be classified (with `on_error` `skip`, at the end), or two
-            scenes have the same name.
+            scenes have the same name, or the Ray cluster cannot be used.
     """
     chosen = PredictionOptions() if options is None else options
     products = product_options(chosen)
@@ -74,29 +71,33 @@ def predict(
     reading = read_options(model, chosen)
     described = _description(model, run)
     failures: list[tuple[str, str]] = []
-    with _progress_bar(console) as bar, _Outcomes(run, chosen.workers, len(sources)) as outcomes:
+    whole = partial(
+        predict_scene,
+        out_dir=out,
+        tile=chosen.tile,
+        stride=chosen.stride,
+        augmentation=chosen.augmentation,
+        resolution=chosen.resolution,
+        options=reading,
+        products=products,
+        description=described,
+    )
+    engine = engine_for(run, model, chosen.workers, ray_cluster(chosen))
+    at_once = min(chosen.workers, len(sources))
+    with _progress_bar(console) as bar, Outcomes(engine, at_once) as outcomes:
 
         def classify(source: SceneSource, engine: Engine | None) -> ScenePrediction:
             task = bar.add_task(source.name, total=None)
+
+            def show(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total)
+
             try:
-                return predict_scene(
-                    source,
-                    model,
-                    out,
-                    tile=chosen.tile,
-                    stride=chosen.stride,
-                    augmentation=chosen.augmentation,
-                    resolution=chosen.resolution,
-                    options=reading,
-                    products=products,
-                    description=described,
-                    engine=engine,
-                    progress=lambda done, total: bar.update(task, completed=done, total=total),
-                )
+                return whole(source, model, engine=engine, progress=show)
             finally:
                 bar.remove_task(task)
 
-        for source, outcome in outcomes.of(sources, classify):
+        for source, outcome in outcomes.of(sources, classify, whole):
             if not isinstance(outcome, SceneError):
                 yield outcome
                 continue
@@ -129,6 +130,13 @@ def product_options(options: PredictionOptions) -> ProductOptions:
     )
 
 
+def ray_cluster(options: PredictionOptions) -> RayCluster | None:
+    """The cluster whose actors are the workers; None for processes of this machine."""
+    if options.engine == "processes":
+        return None
+    return RayCluster(options.address, gpus=options.gpus)
+
+
 def read_options(model: TrainedModel, options: ClassificationOptions) -> ReadOptions:
     """How scenes are read for a model; warns of linear values for a model of decibels.
 
@@ -157,69 +165,6 @@ def _description(model: TrainedModel, run: Path) -> ModelDescription:
         temperature=card.temperature,
         versions=card.versions,
     )
-
-
-@dataclass(frozen=True)
-class _RunLoader:
-    """Loads the model of a run in a worker process, for so many threads."""
-
-    run: Path
-    threads: int
-
-    def __call__(self) -> TrainedModel:
-        torch.set_num_threads(self.threads)
-        return load_run(self.run, merged=True)
-
-
-_Classify = Callable[[SceneSource, Engine | None], ScenePrediction]
-_Outcome = tuple[SceneSource, ScenePrediction | SceneError]
-
-
-class _Outcomes:
-    """Classifies scenes with one process or several, and hands over the outcomes in order."""
-
-    def __init__(self, run: Path, workers: int, scenes: int) -> None:
-        self._engine: Processes | None = None
-        self._at_once = max(1, min(workers, scenes))
-        if workers != 1:
-            threads = max(1, torch.get_num_threads() // max(1, workers))
-            self._engine = Processes(_RunLoader(run.resolve(), threads), workers)
-        self._threads = ThreadPoolExecutor(self._at_once)
-
-    def __enter__(self) -> "_Outcomes":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        # Workers first: scenes under way then end, and keep what they have for the next time.
-        if self._engine is not None:
-            self._engine.close()
-        self._threads.shutdown(cancel_futures=True)
-
-    def of(self, sources: Sequence[SceneSource], classify: _Classify) -> Iterator[_Outcome]:
-        """Classify the scenes; with several processes as many scenes at once."""
-        if self._engine is None:
-            for source in sources:
-                yield source, _attempt(classify, source, None)
-            return
-        rest = iter(sources)
-        waiting: deque[tuple[SceneSource, Future[ScenePrediction | SceneError]]] = deque()
-        while True:
-            for source in islice(rest, self._at_once - len(waiting)):
-                submitted = self._threads.submit(_attempt, classify, source, self._engine)
-                waiting.append((source, submitted))
-            if not waiting:
-                return
-            source, future = waiting.popleft()
-            yield source, future.result()
-
-
-def _attempt(
-    classify: _Classify, source: SceneSource, engine: Engine | None
-) -> ScenePrediction | SceneError:
-    try:
-        return classify(source, engine)
-    except SceneError as error:
-        return error
 
 
 def _write_failures(path: Path, failures: Sequence[tuple[str, str]]) -> None:

@@ -15,6 +15,7 @@ MissingBands = Literal["error", "zero"]
 ComplexPart = Literal["amplitude", "power"]
 """What to read complex values as: their absolute value, or its square; both linear."""
 Resolution = Literal["pixel", "cell"]
+EngineName = Literal["processes", "ray"]
 ConfidenceType = Literal["float", "byte"]
 OnError = Literal["stop", "skip"]
 
@@ -118,6 +119,10 @@ class PredictionOptions(ClassificationOptions):
             are classified, and `failed.csv` in the folder of the products tells the reason.
         workers: Processes that classify. With several, each has the model and its share of the
             processor cores, and as many scenes are under way at a time.
+        engine: `processes` of this machine, or `ray`: the workers are actors of a Ray cluster.
+        address: Of the cluster, for `ray` alone: `auto` for one that runs, HOST:PORT; None for one
+            on this machine, or else a new one.
+        gpus: GPUs of each Ray worker, or a fraction of one that several share.
     """
 
     resolution: Annotated[
@@ -150,6 +155,24 @@ class PredictionOptions(ClassificationOptions):
     workers: Annotated[
         int, OnCommandLine("Processes that classify, each with a model of its own.", minimum=1)
     ] = 1
+    engine: Annotated[
+        EngineName,
+        OnCommandLine("Workers are processes of this machine, or actors of a Ray cluster."),
+    ] = "processes"
+    address: Annotated[
+        str | None,
+        OnCommandLine(
+            "Ray cluster: auto (one that runs), HOST:PORT; default: one here, or a new one."
+        ),
+    ] = None
+    gpus: Annotated[
+        float, OnCommandLine("GPUs of each Ray worker, or a fraction of one.", minimum=0.0)
+    ] = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.engine != "ray" and (self.address is not None or self.gpus):
+            raise SceneError("address and gpus are for the engine 'ray'; give --engine ray")
 
 
 def _choices(annotation: Any) -> tuple[Any, ...]:

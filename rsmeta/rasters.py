@@ -177,7 +177,8 @@ def read_masked(
         with np.errstate(over="ignore", invalid="ignore"):
             out[:] = band if (scale, offset) == (1.0, 0.0) else band * scale + offset
         valid &= np.isfinite(out)
-    values[:, ~valid] = np.nan
+    if not valid.all():
+        values[:, ~valid] = np.nan
     return values, valid
 
 

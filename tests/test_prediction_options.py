@@ -29,6 +29,8 @@ def test_the_command_keeps_its_short_names():
         ({"augmentation": "d8"}, "augmentation 'd8' is unknown; allowed: none, d4"),
         ({"complex_part": "phase"}, "'phase' is unknown; allowed: amplitude, power, None"),
         ({"on_error": "ignore"}, "on_error 'ignore' is unknown; allowed: stop, skip"),
+        ({"address": "auto"}, "for the engine 'ray'"),
+        ({"gpus": 0.5}, "for the engine 'ray'"),
         ({"strid": 3}, r"'strid' is unknown; did you mean 'stride'\? \(allowed: tile, stride"),
     ],
 )

@@ -116,7 +116,10 @@ class MapWriter:
             if product is Product.CLASSES:
                 class_map_to_cog(draft, target, self.legend, self.place)
             else:
-                predictor = "YES" if self._writers[product].is_float else "NO"
+                # Cells enlarged to pixels are runs of equal values, which differences break up.
+                enlarged = self._resolution == "pixel" and self._grid.cell > 1
+                smooth = self._writers[product].is_float and not enlarged
+                predictor = "YES" if smooth else "NO"
                 to_cog(draft, target, resampling="average", predictor=predictor)
 
     def _open(self, product: Product) -> CellWriter:

@@ -11,7 +11,7 @@ from typing import Any
 
 import rasterio
 
-from rsmeta.errors import SceneError
+from rsmeta.errors import EngineError, SceneError
 from rsmeta.prediction_options import Resolution, TestTimeAugmentation
 from rsmeta.scenes.ahead import ahead
 from rsmeta.scenes.classifier import TileClassifier
@@ -286,8 +286,9 @@ def _all_units(
             continue
         try:
             result = next(results)
-        except SceneError:
-            if keys.local:  # the same would come of it again
+        except SceneError as error:
+            # The same would come of it again.
+            if keys.local and not isinstance(error, EngineError):
                 journal.remove()
             raise
         journal.store(rows, result)
