@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import lightning as L
@@ -57,5 +56,5 @@ class LiveCurves(L.Callback):
         assert isinstance(module, FinetuningModule)
         if not module.history:
             return
-        table = pd.DataFrame([asdict(record) for record in module.history])
+        table = pd.DataFrame([record.row() for record in module.history])
         self._redraw(Plot("learning_curves", "", figures.learning_curves, table, (7.0, 4.2)))

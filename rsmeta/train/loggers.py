@@ -6,7 +6,7 @@ They are told what `history.csv` holds, epoch by epoch, and the results on the t
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -104,11 +104,11 @@ class HistoryLogging(L.Callback):
     def tell(self, history: Sequence[EpochRecord]) -> None:
         """Tell the epochs that have not been told yet."""
         for record in history[self._epochs :]:
-            values = asdict(record)
-            epoch = values.pop("epoch")
             # NaN is an empty cell of history.csv.
-            self._tell({k: v for k, v in values.items() if not math.isnan(v)}, epoch)
-            self._epochs = epoch
+            values = {k: v for k, v in record.row().items() if not math.isnan(v)}
+            del values["epoch"]
+            self._tell(values, record.epoch)
+            self._epochs = record.epoch
 
     def tell_test(self, metrics: Metrics) -> None:
         """Tell the results on the test chips: `test/head`, `test/tail`, `test/average`, ..."""

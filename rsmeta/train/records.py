@@ -45,6 +45,10 @@ class EpochRecord:
     sites: int
     gammas: tuple[float, ...] = ()
 
+    def row(self) -> dict[str, float]:
+        """The row of `history.csv`."""
+        return {name: value for name, value in asdict(self).items() if name != "gammas"}
+
 
 class Place(NamedTuple):
     """An inner step: its epoch and its batch in the epoch, from 0, and its number, from 1."""
