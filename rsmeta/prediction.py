@@ -96,7 +96,7 @@ def predict(
     options = ReadOptions(complex_part, model.card.pixel_size, match_resolution, missing_bands)
     described = _description(model, run)
     failures: list[tuple[str, str]] = []
-    with _progress_bar(console) as bar, _Outcomes(run, workers, len(sources)) as outcomes:
+    with tile_progress(console) as bar, _Outcomes(run, workers, len(sources)) as outcomes:
 
         def classify(source: SceneSource, engine: Engine | None) -> ScenePrediction:
             task = bar.add_task(source.name, total=None)
@@ -231,7 +231,8 @@ def _write_failures(path: Path, failures: Sequence[tuple[str, str]]) -> None:
             csv.writer(file).writerows([("scene", "reason"), *failures])
 
 
-def _progress_bar(console: Console | None) -> Progress:
+def tile_progress(console: Console | None) -> Progress:
+    """A progress bar that counts tiles; one that shows nothing without a console."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,0 +1,75 @@
+"""Which tiles of a scene are worth a label: uncertain, of rare classes, and unlike each other."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def rarity(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Weight of each class: largest training count over its own, 1 for the most frequent.
+
+    Args:
+        counts: (classes,), training chips of each class, 1 or more.
+    """
+    weights: NDArray[np.float64] = counts.max() / counts
+    return weights
+
+
+def informativeness(
+    probabilities: NDArray[np.floating], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """How much the label of each tile is expected to tell.
+
+    Margin uncertainty 1 - (p1 - p2) of the two likeliest classes (Scheffer et al. 2001,
+    doi:10.1007/3-540-44816-0_31) times the expected weight of the true class, sum over c of
+    p_c w_c.
+
+    Args:
+        probabilities: (tiles, classes), calibrated, two classes at least.
+        weights: (classes,), see `rarity`.
+
+    Returns:
+        (tiles,), 0 or more.
+    """
+    exact = probabilities.astype(np.float64)
+    second, first = np.partition(exact, -2, axis=1)[:, -2:].T
+    scores: NDArray[np.float64] = (1 - (first - second)) * (exact @ weights)
+    return scores
+
+
+def diverse_batch(
+    features: NDArray[np.floating],
+    scores: NDArray[np.float64],
+    places: NDArray[np.int64],
+    apart: int,
+    count: int,
+) -> NDArray[np.int64]:
+    """Choose tiles that are informative and unlike each other, one after the other.
+
+    Greedy k-centre (Sener and Savarese 2018, arXiv 1708.00489) with weights, as the gradient
+    embeddings of BADGE (Ash et al. 2020, arXiv 1906.03671) have them in their length: the next tile
+    has the largest product of its score and its cosine distance to the nearest one chosen. The
+    first has the highest score. Tiles that overlap a chosen one are passed over.
+
+    Args:
+        features: (tiles, width), what the head reads.
+        scores: (tiles,), 0 or more.
+        places: (tiles, 2), tile row and column.
+        apart: Rows or columns from which on tiles do not overlap.
+        count: How many to choose.
+
+    Returns:
+        Indexes in the order of the choice, fewer than `count` where tiles run out. Of equally good
+        tiles it is the first.
+    """
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    directions = features / np.maximum(lengths, np.finfo(np.float32).tiny)
+    free = np.ones(len(features), dtype=np.bool_)
+    distance = np.ones(len(features))
+    chosen: list[int] = []
+    while free.any() and len(chosen) < count:
+        gain = np.where(free, scores * distance, -1.0)
+        best = int(gain.argmax())
+        chosen.append(best)
+        distance = np.minimum(distance, np.maximum(1 - directions @ directions[best], 0.0))
+        free &= (np.abs(places - places[best]) >= apart).any(axis=1)
+    return np.array(chosen, dtype=np.int64)
