@@ -54,6 +54,7 @@ def recipe(seed: int, folder: Path, added: list[dict[str, object]], epochs: int)
             "seed": seed,
             "runs": folder / "runs",
             "data": {"source": "combined", "parts": [first, *added]} if added else first,
+            "peft": METHODS[method],
             "inner": {"epochs": epochs, "batch_size": 16, "learning_rate": 0.03},
             "outer": {"every": 4, "batch_size": 22},
         }
@@ -114,8 +115,15 @@ def accuracies(run: Path, test: object) -> np.ndarray:
 
 def compare(seed: int, size: int, epochs: int, test_chips: int) -> list[dict[str, object]]:
     """One row a model: its number of labels, and its accuracy."""
-    chips = {"source": "simulator", "largest_class": 1, "imbalance": 1, "test_per_class": test_chips}
-    test = load_data(Recipe.model_validate({"name": "test", "seed": 1000 + seed, "data": chips})).test
+    chips = {
+        "source": "simulator",
+        "largest_class": 1,
+        "imbalance": 1,
+        "test_per_class": test_chips,
+    }
+    test = load_data(
+        Recipe.model_validate({"name": "test", "seed": 1000 + seed, "data": chips})
+    ).test
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         scene = write_scene(folder / "scene.tif", SimulatedSensor.SAR, size, seed)

@@ -14,6 +14,7 @@ from rsmeta.report.run_files import RunFiles
 from rsmeta.runs import TrainedModel, load_run
 from rsmeta.scenes import ReadOptions, SceneSource, scene_sources
 from rsmeta.scenes.informativeness import rarity
+from rsmeta.scenes.inputs import BandNames, BandPlaces
 from rsmeta.scenes.suggest import suggest_tiles
 from rsmeta.scenes.suggestion_file import suggestion_frame, write_suggestions
 
@@ -55,9 +56,7 @@ def suggest(
         raise SceneError(f"'{out}' is not the name of a GeoPackage; use a name that ends in .gpkg")
     if out.exists():
         raise SceneError(f"'{out}' exists already, perhaps with labels; choose another --out")
-    sources = scene_sources([scene])
-    if len(sources) != 1:
-        raise SceneError(f"'{scene}' stands for {len(sources)} scenes; give one alone")
+    source = single_scene(scene)
     model = load_run(run, merged=True)
     if len(model.classes) < 2:
         raise RunError(f"run '{run}' has one class alone: there is nothing to be uncertain about")
@@ -68,9 +67,9 @@ def suggest(
     softened = replace(model.card, temperature=max(1.0, model.card.temperature))
     model = TrainedModel(model.classifier, softened, model.recipe)
     with tile_progress(console) as bar:
-        task = bar.add_task(sources[0].name, total=None)
+        task = bar.add_task(source.name, total=None)
         found = suggest_tiles(
-            sources[0],
+            source,
             model,
             weights,
             count,
@@ -81,3 +80,17 @@ def suggest(
     frame = suggestion_frame(found, model.classes)
     write_suggestions(frame, model.classes, out)
     return frame
+
+
+def single_scene(
+    scene: str | PathLike[str] | SceneSource, bands: BandNames | BandPlaces | None = None
+) -> SceneSource:
+    """The one scene that an input stands for, see `rsmeta.scenes.scene_sources`.
+
+    Raises:
+        SceneError: It stands for none, or for several.
+    """
+    sources = scene_sources([scene], bands)
+    if len(sources) != 1:
+        raise SceneError(f"'{scene}' stands for {len(sources)} scenes; give one alone")
+    return sources[0]

@@ -14,7 +14,7 @@ from rsmeta.data.chips import ChipSet, LabelledData, WrappedChips
 _LOGGER = logging.getLogger(__name__)
 
 _TOUCHING = 0.01
-"""Share of a chip that another may cover where both are side by side: footprints are reprojected."""
+"""Share of a chip that its neighbour may cover: footprints are reprojected."""
 
 
 class JoinedChips(ChipSet):
@@ -102,7 +102,9 @@ def _apart(train: ChipSet, tested: Sequence[gpd.GeoSeries]) -> NDArray[np.int64]
     """Indexes of the training chips that overlap no test chip, as far as their place is known."""
     free = np.ones(len(train), dtype=np.bool_)
     own = train.footprints() if tested and len(train) else None
-    for outlines in tested if own is not None else ():
+    if own is None:
+        return np.flatnonzero(free)
+    for outlines in tested:
         there = outlines.to_crs(own.crs).to_numpy()
         mine, other = shapely.STRtree(there).query(own.to_numpy(), predicate="intersects")
         chips = own.to_numpy()[mine]

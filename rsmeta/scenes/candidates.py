@@ -10,7 +10,7 @@ from rsmeta.scenes.informativeness import informativeness
 from rsmeta.scenes.work import UnitResult
 
 _LEAST_VALID = 0.9
-_LARGEST_POOL = 4096
+_LARGEST_POOL = 1024
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Candidates:
 
 
 class CandidatePool:
-    """Keeps the tiles of highest score of each predicted class, at most 4096 over all classes.
+    """Keeps the tiles of highest score of each predicted class, about 1024 over all classes.
 
     A share for each class keeps one that is predicted everywhere from filling the pool.
 
@@ -84,5 +84,7 @@ class CandidatePool:
     def _kept(self, tiles: Candidates) -> NDArray[np.int64]:
         """Indexes of the best of each class; of equal ones the upper left."""
         order = np.lexsort((tiles.column, tiles.row, -tiles.score))
-        kept = [order[tiles.label[order] == label][: self._room] for label in np.unique(tiles.label)]
+        kept = [
+            order[tiles.label[order] == label][: self._room] for label in np.unique(tiles.label)
+        ]
         return np.sort(np.concatenate(kept)) if kept else order

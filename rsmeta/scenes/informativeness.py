@@ -2,15 +2,19 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import entr
 
 
 def rarity(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weight of each class: largest training count over its own, 1 for the most frequent.
+    """Weight of each class: the square root of the largest training count over its own.
+
+    The square root keeps a trace of probability for the rarest class from outweighing all else, as
+    in square-root sampling (Mahajan et al. 2018, arXiv 1805.00932).
 
     Args:
         counts: (classes,), training chips of each class, 1 or more.
     """
-    weights: NDArray[np.float64] = counts.max() / counts
+    weights: NDArray[np.float64] = np.sqrt(counts.max() / counts)
     return weights
 
 
@@ -19,9 +23,9 @@ def informativeness(
 ) -> NDArray[np.float64]:
     """How much the label of each tile is expected to tell.
 
-    Margin uncertainty 1 - (p1 - p2) of the two likeliest classes (Scheffer et al. 2001,
-    doi:10.1007/3-540-44816-0_31) times the expected weight of the true class, sum over c of
-    p_c w_c.
+    Entropy of the prediction (Settles 2009, Active Learning Literature Survey, section 3.1) over
+    its largest value, times the expected weight of the true class:
+    - sum_c p_c ln p_c / ln C * sum_c p_c w_c.
 
     Args:
         probabilities: (tiles, classes), calibrated, two classes at least.
@@ -31,8 +35,8 @@ def informativeness(
         (tiles,), 0 or more.
     """
     exact = probabilities.astype(np.float64)
-    second, first = np.partition(exact, -2, axis=1)[:, -2:].T
-    scores: NDArray[np.float64] = (1 - (first - second)) * (exact @ weights)
+    uncertainty = entr(exact).sum(axis=1) / np.log(exact.shape[1])
+    scores: NDArray[np.float64] = uncertainty * (exact @ weights)
     return scores
 
 

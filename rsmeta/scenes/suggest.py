@@ -67,7 +67,7 @@ def suggest_tiles(
 ) -> SuggestedTiles:
     """Choose the tiles whose labels would help most: uncertain, of rare classes, unlike each other.
 
-    The scene streams by as in `predict_scene`, and only the best few thousand tiles stay; these
+    The scene streams by as in `predict_scene`, and only the best thousand tiles or so stay; these
     are then read again for their features. A killed call continues where it stopped.
 
     Args:
@@ -93,8 +93,8 @@ def suggest_tiles(
         journal.remove()
     if not len(pool):
         raise SceneError(
-            f"scene '{source.origin}' has no tile of {grid.tile} px that lies whole in it with nine "
-            "tenths of its pixels valid; give a larger scene"
+            f"scene '{source.origin}' has no tile of {grid.tile} px that lies whole in it with "
+            "nine tenths of its pixels valid; give a larger scene"
         )
     places = np.stack([pool.row, pool.column], axis=1)
     found = np.concatenate(list(_features(plan.work, classifier, places)))

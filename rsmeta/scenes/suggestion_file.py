@@ -47,9 +47,7 @@ def suggestion_frame(found: SuggestedTiles, classes: Sequence[str]) -> "geopanda
     return geopandas.GeoDataFrame(columns, geometry=_outlines(found), crs=found.ground.crs)
 
 
-def write_suggestions(
-    frame: "geopandas.GeoDataFrame", classes: Sequence[str], path: Path
-) -> None:
+def write_suggestions(frame: "geopandas.GeoDataFrame", classes: Sequence[str], path: Path) -> None:
     """Write suggested tiles as a GeoPackage with a style for QGIS; the file appears complete.
 
     The style outlines the tiles with their rank beside, and offers the classes for `label`.
@@ -81,7 +79,10 @@ def _outlines(found: SuggestedTiles) -> NDArray[np.object_]:
     outlines: NDArray[np.object_] = shapely.box(left, top, left + grid.tile, top + grid.tile)
     if not ground.is_straight:
         outlines = shapely.segmentize(outlines, grid.tile / 8)
-    return shapely.transform(outlines, lambda xy: np.column_stack(ground.to_map(*xy.T)))
+    placed: NDArray[np.object_] = shapely.transform(
+        outlines, lambda xy: np.column_stack(ground.to_map(*xy.T))
+    )
+    return placed
 
 
 def _style(classes: Sequence[str]) -> str:
@@ -116,7 +117,7 @@ def _rank_labels(labeling: ElementTree.Element) -> None:
 
 
 def _class_list(fields: ElementTree.Element, classes: Sequence[str]) -> None:
-    """The editor of `label`: a combo box of the classes that takes others as well."""
+    """The editor of `label`: a list of the classes."""
     field = ElementTree.SubElement(fields, "field", name=LABEL, configurationFlags="None")
     editor = ElementTree.SubElement(field, "editWidget", type="ValueMap")
     values = ElementTree.SubElement(
