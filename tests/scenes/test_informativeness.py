@@ -11,7 +11,8 @@ def test_informativeness_is_entropy_times_expected_rarity(classes):
     probabilities = rng.dirichlet(np.full(classes, 0.3), 50)
     counts = rng.integers(1, 300, classes)
     expected = [
-        entropy(row, base=classes) * sum(p * (counts.max() / n) ** 0.5 for p, n in zip(row, counts))
+        entropy(row, base=classes)
+        * sum(p * (counts.max() / n) ** 0.5 for p, n in zip(row, counts, strict=True))
         for row in probabilities
     ]
     assert np.allclose(informativeness(probabilities, rarity(counts)), expected, atol=1e-12)
