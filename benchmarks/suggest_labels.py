@@ -2,7 +2,7 @@
 
     python benchmarks/suggest_labels.py --seeds 0 1 2 3 4
 
-A head is trained on a few simulated SAR chips, 20 of the first class down to 2 of the last, over
+A head is trained on a few simulated SAR chips, 20 of the first class down to 1 of the last, over
 the fixed features of the embedded backbone: a linear probe, so that the labels make the difference.
 Of a scene 50 tiles, suggested or random ones, are labelled from the truth, and the head is trained
 with them added; a tile of which no class covers half stays without a label, as an analyst would
@@ -37,7 +37,7 @@ RESULTS = Path(__file__).parent / "results"
 TILE, STRIDE = 64, 32
 LABELS = 50
 TAIL_BELOW = 8
-LARGEST_CLASS, SMALLEST_CLASS = 20, 2
+LARGEST_CLASS, SMALLEST_CLASS = 20, 1
 ARMS = ("before", "random", "suggested")
 
 
@@ -162,9 +162,9 @@ def compare(seed: int, size: int, epochs: int, test_chips: int) -> list[dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--size", type=int, default=2048)
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--test-chips", type=int, default=30)
+    parser.add_argument("--size", type=int, default=1280)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--test-chips", type=int, default=20)
     arguments = parser.parse_args()
     started = time.perf_counter()
     rows = []

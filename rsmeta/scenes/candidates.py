@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsmeta.scenes.grid import TileGrid
-from rsmeta.scenes.informativeness import informativeness
+from rsmeta.scenes.informativeness import informativeness, mean_around
 from rsmeta.scenes.work import UnitResult
 
 _LEAST_VALID = 0.9
@@ -54,24 +54,40 @@ class CandidatePool:
         self._grid = grid
         self._weights = weights
         self._room = max(count, _LARGEST_POOL // len(weights))
+        self._last = _Rows.empty(0, 0, grid.columns, len(weights))
         whole, parts = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float64)
         self.best = Candidates(whole, whole, whole, parts, parts)
         """The tiles kept, top to bottom and left to right."""
 
-    def add(self, unit: UnitResult) -> None:
-        """Consider the tiles of a unit that lie whole in the scene, nine tenths of them valid."""
+    def add(self, rows: range, unit: UnitResult) -> None:
+        """Consider the tiles of a unit that lie whole in the scene, nine tenths of them valid.
+
+        Units come from top to bottom. The tiles of the last row wait for those below.
+        """
+        found = self._last.with_unit(rows, unit)
+        end = rows.stop == self._grid.rows
+        first = self._last.probabilities.shape[0] - 1
+        below = found.probabilities.shape[0] - (0 if end else 1)
+        self._consider(found, range(max(first, 0), below))
+        self._last = found.tail(2)
+
+    def _consider(self, found: "_Rows", rows: range) -> None:
+        """Take the best of some of the rows into the pool."""
         grid = self._grid
-        bottom = unit.row * grid.stride + grid.tile
-        right = unit.column * grid.stride + grid.tile
-        inside = (bottom <= grid.height) & (right <= grid.width)
-        usable = np.flatnonzero(inside & (unit.valid_fraction >= _LEAST_VALID))
-        probabilities = unit.probabilities[usable]
+        row, column = (part.ravel() for part in np.mgrid[rows.start : rows.stop, : grid.columns])
+        bottom = (found.first + row) * grid.stride + grid.tile
+        right = column * grid.stride + grid.tile
+        usable = (bottom <= grid.height) & (right <= grid.width)
+        usable &= found.valid[row, column] >= _LEAST_VALID
+        row, column = row[usable], column[usable]
+        probabilities = found.probabilities[row, column]
+        around = mean_around(found.probabilities)[row, column]
         new = Candidates(
-            unit.row[usable].astype(np.int64),
-            unit.column[usable].astype(np.int64),
+            found.first + row,
+            column,
             probabilities.argmax(axis=1),
             probabilities.max(axis=1, initial=0.0).astype(np.float64),
-            informativeness(probabilities, self._weights),
+            informativeness(probabilities, self._weights, around),
         )
         both = Candidates(
             *(
@@ -88,3 +104,42 @@ class CandidatePool:
             order[tiles.label[order] == label][: self._room] for label in np.unique(tiles.label)
         ]
         return np.sort(np.concatenate(kept)) if kept else order
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Neighbouring tile rows.
+
+    Attributes:
+        first: The first tile row.
+        probabilities: (rows, columns, classes), NaN where a tile was not classified.
+        valid: Share of valid pixels, 0 where a tile was not classified, (rows, columns).
+    """
+
+    first: int
+    probabilities: NDArray[np.float32]
+    valid: NDArray[np.float64]
+
+    @classmethod
+    def empty(cls, first: int, rows: int, columns: int, classes: int) -> "_Rows":
+        """Rows without a tile."""
+        unknown = np.full((rows, columns, classes), np.nan, dtype=np.float32)
+        return cls(first, unknown, np.zeros((rows, columns)))
+
+    def with_unit(self, rows: range, unit: UnitResult) -> "_Rows":
+        """These rows and those of a unit below."""
+        new = self.empty(rows.start, len(rows), *self.probabilities.shape[1:])
+        place = unit.row - rows.start, unit.column
+        new.probabilities[place] = unit.probabilities
+        new.valid[place] = unit.valid_fraction
+        first = rows.start - len(self.valid)
+        return _Rows(
+            first,
+            np.concatenate([self.probabilities, new.probabilities]),
+            np.concatenate([self.valid, new.valid]),
+        )
+
+    def tail(self, rows: int) -> "_Rows":
+        """The last rows."""
+        first = self.first + max(0, len(self.valid) - rows)
+        return _Rows(first, self.probabilities[-rows:], self.valid[-rows:])

@@ -19,25 +19,51 @@ def rarity(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def informativeness(
-    probabilities: NDArray[np.floating], weights: NDArray[np.float64]
+    probabilities: NDArray[np.floating],
+    weights: NDArray[np.float64],
+    around: NDArray[np.floating],
 ) -> NDArray[np.float64]:
     """How much the label of each tile is expected to tell.
 
-    Entropy of the prediction (Settles 2009, Active Learning Literature Survey, section 3.1) over
-    its largest value, times the expected weight of the true class:
-    - sum_c p_c ln p_c / ln C * sum_c p_c w_c.
+    Three factors. Uncertainty: the entropy of the prediction over its largest value,
+    - sum_c p_c ln p_c / ln C (Settles 2009, Active Learning Literature Survey, section 3.1).
+    Rarity: the expected weight of the true class, sum_c p_c w_c. Consistency: the probability that
+    the tile and those around it are of one class, sum_c p_c q_c: a tile across the border of two
+    things is uncertain whatever the model learns, and nobody can label it.
 
     Args:
-        probabilities: (tiles, classes), calibrated, two classes at least.
-        weights: (classes,), see `rarity`.
+        probabilities: p, (tiles, classes), calibrated, two classes at least.
+        weights: w, (classes,), see `rarity`.
+        around: q, (tiles, classes), mean probabilities of the tiles that overlap each tile.
 
     Returns:
         (tiles,), 0 or more.
     """
     exact = probabilities.astype(np.float64)
     uncertainty = entr(exact).sum(axis=1) / np.log(exact.shape[1])
-    scores: NDArray[np.float64] = uncertainty * (exact @ weights)
+    consistency = (exact * around).sum(axis=1)
+    scores: NDArray[np.float64] = uncertainty * (exact @ weights) * consistency
     return scores
+
+
+def mean_around(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Mean probabilities of the eight tiles around each, of itself where there is none.
+
+    Args:
+        probabilities: (tile rows, tile columns, classes), NaN where a tile was not classified.
+
+    Returns:
+        The same shape.
+    """
+    rows, columns, _ = probabilities.shape
+    known = np.isfinite(probabilities[..., :1])
+    padded = np.pad(np.where(known, probabilities, 0.0), ((1, 1), (1, 1), (0, 0)))
+    counted = np.pad(known.astype(np.float64), ((1, 1), (1, 1), (0, 0)))
+    around = [(y, x) for y in range(3) for x in range(3) if (y, x) != (1, 1)]
+    total = sum(padded[y : y + rows, x : x + columns] for y, x in around)
+    count = sum(counted[y : y + rows, x : x + columns] for y, x in around)
+    mean: NDArray[np.float64] = np.where(count > 0, total / np.maximum(count, 1), probabilities)
+    return mean
 
 
 def diverse_batch(

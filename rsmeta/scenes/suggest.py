@@ -113,7 +113,7 @@ def _pool(
     grid = plan.work.grid
     with closing(journalled_units(plan, ThisProcess(classifier), journal)) as units:
         for rows, unit in units:
-            pool.add(unit)
+            pool.add(rows, unit)
             if progress is not None:
                 progress(rows.stop * grid.columns, grid.rows * grid.columns)
     return pool.best

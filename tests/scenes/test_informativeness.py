@@ -2,30 +2,55 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
-from rsmeta.scenes.informativeness import diverse_batch, informativeness, rarity
+from rsmeta.scenes.informativeness import diverse_batch, informativeness, mean_around, rarity
 
 
 @pytest.mark.parametrize("classes", [2, 5, 40])
-def test_informativeness_is_entropy_times_expected_rarity(classes):
+def test_informativeness_is_entropy_times_rarity_times_consistency(classes):
     rng = np.random.default_rng(classes)
-    probabilities = rng.dirichlet(np.full(classes, 0.3), 50)
+    probabilities, around = rng.dirichlet(np.full(classes, 0.3), (2, 50))
     counts = rng.integers(1, 300, classes)
     expected = [
-        entropy(row, base=classes)
-        * sum(p * (counts.max() / n) ** 0.5 for p, n in zip(row, counts, strict=True))
-        for row in probabilities
+        entropy(p, base=classes)
+        * sum(p[c] * (counts.max() / counts[c]) ** 0.5 for c in range(classes))
+        * sum(p[c] * q[c] for c in range(classes))
+        for p, q in zip(probabilities, around, strict=True)
     ]
-    assert np.allclose(informativeness(probabilities, rarity(counts)), expected, atol=1e-12)
+    found = informativeness(probabilities, rarity(counts), around)
+    assert np.allclose(found, expected, atol=1e-12)
 
 
 def test_certain_tiles_tell_nothing_and_rare_classes_tell_more():
     weights = rarity(np.array([100, 100, 1]))
     assert list(weights) == [1, 1, 10]
-    certain, common, rare = informativeness(
-        np.array([[1.0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5]]), weights
-    )
+    tiles = np.array([[1.0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5]])
+    certain, common, rare = informativeness(tiles, weights, tiles)
     assert certain == 0
     assert rare == pytest.approx(5.5 * common)
+
+
+def test_tiles_between_others_tell_less():
+    tiles = np.array([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0]])
+    around = np.array([[0.5, 0.5, 0.0], [0.1, 0.1, 0.8]])
+    alike, between = informativeness(tiles, np.ones(3), around)
+    assert between < alike
+
+
+def test_the_mean_around_is_that_of_the_eight_neighbours():
+    values = np.random.default_rng(0).random((4, 5, 3))
+    values[1, 2] = np.nan
+    alone = np.full((1, 1, 3), 0.2)
+    found = mean_around(values)
+    for row in range(4):
+        for column in range(5):
+            around = [
+                values[y, x]
+                for y in range(max(0, row - 1), min(4, row + 2))
+                for x in range(max(0, column - 1), min(5, column + 2))
+                if (y, x) not in [(row, column), (1, 2)]
+            ]
+            assert np.allclose(found[row, column], np.mean(around, axis=0))
+    assert np.array_equal(mean_around(alone), alone)
 
 
 def reference(features, scores, places, apart, count):

@@ -8,7 +8,7 @@ from tile_classifiers import Mixing
 from rsmeta.errors import SceneError
 from rsmeta.scenes.candidates import CandidatePool
 from rsmeta.scenes.grid import TileGrid
-from rsmeta.scenes.informativeness import informativeness
+from rsmeta.scenes.informativeness import informativeness, mean_around
 from rsmeta.scenes.source import RasterSource
 from rsmeta.scenes.suggest import suggest_tiles
 from rsmeta.scenes.suggestion_file import suggestion_frame, write_suggestions
@@ -46,11 +46,13 @@ def whole_tiles(values, side=16, stride=8):
 
 
 def test_tiles_of_a_streamed_scene_are_those_of_the_whole_scene(write_scene, noise, tmp_path):
-    values = noise(100, 75)
+    values = noise(304, 80)
     path = write_scene(values)
     found = suggest_tiles(RasterSource(str(path)), Featured(), WEIGHTS, 5, tmp_path).tiles
     places, tiles = whole_tiles(values)
-    scores = informativeness(Featured().probabilities(tiles), WEIGHTS)
+    every = Featured().probabilities(tiles)
+    lattice = every.reshape(places[-1, 0] + 1, places[-1, 1] + 1, -1)
+    scores = informativeness(every, WEIGHTS, mean_around(lattice).reshape(every.shape))
     best = places[scores.argmax()]
     assert (found.row[0], found.column[0]) == tuple(best)
     index = {tuple(place): number for number, place in enumerate(places.tolist())}
@@ -90,22 +92,24 @@ def test_a_killed_suggestion_goes_on_where_it_stopped(write_scene, noise, tmp_pa
 
 def test_the_pool_is_bounded_and_keeps_the_best_of_each_class():
     rng = np.random.default_rng(0)
-    grid = TileGrid.over(16 + 8 * 399, 16 + 8 * 99, 16)
-    classes = 128
+    classes, rows, columns = 128, 120, 100
+    grid = TileGrid.over(16 + 8 * (rows - 1), 16 + 8 * (columns - 1), 16)
+    likely = np.r_[5.0, 5.0, np.full(classes - 2, 0.01)]
+    every = rng.dirichlet(likely, (rows, columns)).astype(np.float32)
     pool = CandidatePool(grid, np.ones(classes), 3)
-    scores = []
-    for start in range(0, 400, 20):
-        row, column = (part.ravel() for part in np.mgrid[start : start + 20, 0:100])
-        probabilities = rng.dirichlet(np.r_[5.0, 5.0, np.full(classes - 2, 0.01)], len(row))
-        scores.append(
-            informativeness(probabilities[probabilities.argmax(axis=1) < 1], np.ones(128))
-        )
+    for unit in (range(0, 1), range(1, 2), range(2, 50), range(50, 51), range(51, rows)):
+        row, column = (part.ravel() for part in np.mgrid[unit.start : unit.stop, :columns])
         valid = np.ones(len(row))
-        pool.add(UnitResult(row, column, valid, probabilities, np.empty((0, 0), np.uint8)))
-    kept = np.bincount(pool.best.label, minlength=classes)
-    assert kept.max() == 1024 // classes
-    best = np.sort(np.concatenate(scores))[::-1][: kept[0]]
-    assert np.allclose(np.sort(pool.best.score[pool.best.label == 0])[::-1], best)
+        values = every[row, column]
+        pool.add(unit, UnitResult(row, column, valid, values, np.empty((0, 0), np.uint8)))
+    flat = every.reshape(-1, classes)
+    around = mean_around(every).reshape(flat.shape)
+    scores = informativeness(flat, np.ones(classes), around)
+    room = 1024 // classes
+    for label in range(classes):
+        wanted = np.sort(scores[flat.argmax(axis=1) == label])[::-1][:room]
+        kept = pool.best.score[pool.best.label == label]
+        assert np.allclose(np.sort(kept)[::-1], wanted, rtol=1e-6)
 
 
 @pytest.mark.parametrize("place", ["transform", "points", "nothing"])
