@@ -28,8 +28,9 @@ def informativeness(
     Three factors. Uncertainty: the entropy of the prediction over its largest value,
     - sum_c p_c ln p_c / ln C (Settles 2009, Active Learning Literature Survey, section 3.1).
     Rarity: the expected weight of the true class, sum_c p_c w_c. Consistency: the probability that
-    the tile and those around it are of one class, sum_c p_c q_c: a tile across the border of two
-    things is uncertain whatever the model learns, and nobody can label it.
+    the tile and those around it are of one class, sum_c p_c q_c, squared: a tile across the border
+    of two things is uncertain whatever the model learns, and nobody can label it. On simulated
+    scenes most of the tiles chosen without this factor are such.
 
     Args:
         probabilities: p, (tiles, classes), calibrated, two classes at least.
@@ -41,7 +42,7 @@ def informativeness(
     """
     exact = probabilities.astype(np.float64)
     uncertainty = entr(exact).sum(axis=1) / np.log(exact.shape[1])
-    consistency = (exact * around).sum(axis=1)
+    consistency = (exact * around).sum(axis=1) ** 2
     scores: NDArray[np.float64] = uncertainty * (exact @ weights) * consistency
     return scores
 

@@ -13,7 +13,7 @@ def test_informativeness_is_entropy_times_rarity_times_consistency(classes):
     expected = [
         entropy(p, base=classes)
         * sum(p[c] * (counts.max() / counts[c]) ** 0.5 for c in range(classes))
-        * sum(p[c] * q[c] for c in range(classes))
+        * sum(p[c] * q[c] for c in range(classes)) ** 2
         for p, q in zip(probabilities, around, strict=True)
     ]
     found = informativeness(probabilities, rarity(counts), around)
