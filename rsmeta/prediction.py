@@ -84,7 +84,7 @@ def predict(
     )
     engine = engine_for(run, model, chosen.workers, ray_cluster(chosen))
     at_once = min(chosen.workers, len(sources))
-    with _progress_bar(console) as bar, Outcomes(engine, at_once) as outcomes:
+    with tile_progress(console) as bar, Outcomes(engine, at_once) as outcomes:
 
         def classify(source: SceneSource, engine: Engine | None) -> ScenePrediction:
             task = bar.add_task(source.name, total=None)
@@ -174,7 +174,8 @@ def _write_failures(path: Path, failures: Sequence[tuple[str, str]]) -> None:
             csv.writer(file).writerows([("scene", "reason"), *failures])
 
 
-def _progress_bar(console: Console | None) -> Progress:
+def tile_progress(console: Console | None) -> Progress:
+    """A progress bar that counts tiles; one that shows nothing without a console."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

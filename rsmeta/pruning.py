@@ -8,10 +8,10 @@ from typing import Any
 from rsmeta.data.inspection import load_inspected
 from rsmeta.drafts import final_path, new_run
 from rsmeta.errors import PruningError, RunError
-from rsmeta.finetuning import Evaluation, evaluate, write_run
 from rsmeta.gamma_history import GAMMA_HISTORY
 from rsmeta.models.pruned import keep_sites
 from rsmeta.peft.pruning import Criterion, KeepShare, Threshold, sites_to_keep
+from rsmeta.run_results import Evaluation, evaluate, write_run
 from rsmeta.runs import HISTORY, load_run, write_inspection, write_json
 
 __all__ = ["Criterion", "KeepShare", "PrunedRun", "Threshold", "prune_run"]

@@ -292,6 +292,14 @@ class TrainedModel:
         logits: Tensor = self.classifier(resized)
         return logits
 
+    @torch.inference_mode()
+    def features(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map tiles (n, bands, height, width) to what the head reads, (n, width)."""
+        device = next(self.classifier.parameters()).device
+        images = torch.from_numpy(tiles).to(device)
+        found = self.classifier.features(resize(images, self.recipe.backbone.image_size))
+        return found.float().cpu().numpy()
+
     def probabilities(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map tiles (n, bands, height, width) to calibrated class probabilities (n, classes)."""
         logits = self.logits(torch.from_numpy(tiles)).float() / self.card.temperature

@@ -1,5 +1,6 @@
 """Commands that use a model: predict, export."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,6 +8,8 @@ import typer
 from rich.console import Console
 
 from rsmeta.cli.dataclass_options import takes
+from rsmeta.cli.options import AsJson, RunFolder, RunOption
+from rsmeta.cli.output import print_json
 from rsmeta.errors import SceneError
 from rsmeta.prediction_options import PredictionOptions
 
@@ -32,11 +35,14 @@ def predict(
             "items, of each (B02=blue.tif,B03=green.tif); default: the rasters' descriptions.",
         ),
     ] = None,
-    run: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/latest"),
+    run: RunOption = Path("runs/latest"),
     out: Annotated[Path, typer.Option(help="Folder for the products.")] = Path("predictions"),
     truth: Annotated[
         Path | None, typer.Option(help="Truth raster of the (single) scene, to compare with.")
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for each scene, for scripts.")
+    ] = False,
     options: PredictionOptions = PredictionOptions(),
 ) -> None:
     """Classify scenes tile by tile: maps, polygons, a summary and a STAC item."""
@@ -51,10 +57,14 @@ def predict(
         raise SceneError("--truth is compared with the class map; add classes to --products")
     console = Console(stderr=True)
     for prediction in classify(sources, run, out, options, console=console):
+        found = None if truth is None else agreement(prediction.classes, truth)
+        if as_json:
+            agreed = {} if found is None else {"agreement": asdict(found)}
+            print_json(asdict(prediction) | agreed)
+            continue
         for product, path in prediction.files.items():
             typer.echo(f"{product + ':':<15}{path}")
-        if truth is not None:
-            found = agreement(prediction.classes, truth)
+        if found is not None:
             typer.echo(
                 f"agreement:     {found.overall:.1%} of the labelled pixels, "
                 f"{found.mean_recall:.1%} on average over classes"
@@ -63,7 +73,7 @@ def predict(
 
 @app.command(epilog="Example: rsmeta export runs/latest --to onnx")
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    run: RunFolder,
     to: Annotated[
         Literal["timm", "onnx", "peft"],
         typer.Option(
@@ -74,9 +84,14 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="Folder to write; default: RUN/export/FORMAT.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Export the model of a run to a format that other programs read."""
     from rsmeta.export import export_run
 
-    for path in export_run(run, to, run / "export" / to if out is None else out):
+    files = export_run(run, to, run / "export" / to if out is None else out)
+    if as_json:
+        print_json({"files": list(files)})
+        return
+    for path in files:
         typer.echo(str(path))

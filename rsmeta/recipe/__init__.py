@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from rsmeta.recipe.chip_list import ClassNames, ListData, Photo
 from rsmeta.recipe.chips import Clip, OnError, SensorChips
 from rsmeta.recipe.cifar100 import Cifar100Data
+from rsmeta.recipe.combined import CombinedData
 from rsmeta.recipe.data import (
     Augmentation,
     ClassGroups,
@@ -91,6 +92,7 @@ __all__ = [
     "ClassGroups",
     "ClassNames",
     "Clip",
+    "CombinedData",
     "Compute",
     "CrossEntropy",
     "Data",

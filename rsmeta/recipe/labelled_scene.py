@@ -20,6 +20,15 @@ class LabelledScene(Section):
     layer: str | None = Field(
         default=None, description="Layer of the labels; needed where the file has several."
     )
+    class_column: str | None = Field(
+        default=None, description="Column of these labels; default: data.class_column."
+    )
+    split: Literal["blocks", "train"] = Field(
+        default="blocks",
+        description="blocks: chips go to training or test by their block. train: none is tested "
+        "with, and those in blocks of test chips are dropped: for labels that were chosen, such "
+        "as those of rsmeta suggest, on which accuracy would not be that of the ground.",
+    )
 
 
 class Background(Section):
