@@ -1,4 +1,4 @@
-"""Write the tables of README and docs from the committed results.
+"""Write the tables of the documentation from the committed results.
 
 python benchmarks/readme_tables.py
 """
@@ -11,7 +11,7 @@ import pandas as pd
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "evidence.md")
+PAGES = (ROOT / "docs" / "evidence.md",)
 _COLUMNS = ["head", "medium", "tail", "average"]
 
 
