@@ -44,13 +44,14 @@ def test_the_demo_runs_what_the_readme_says():
         assert f"\t{command}\n" in recipe
 
 
-def test_every_rsmeta_command_of_the_readme_parses():
+def test_every_rsmeta_command_of_readme_and_docs_parses():
     from typer.main import get_command
 
     from rsmeta.cli import app
 
     known = get_command(app).commands
-    lines = re.findall(r"^    rsmeta (.*?)(?: +#.*)?$", README, flags=re.M)
+    pages = README + (ROOT / "docs" / "ray.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^    rsmeta (.*?)(?: +#.*)?$", pages, flags=re.M)
     assert len(lines) >= 8
     for line in lines:
         words = re.sub(r'"([^"]*)"', lambda m: m[1].replace(" ", "\0"), line).split()
