@@ -70,7 +70,7 @@ def test_every_rsmeta_command_of_a_page_parses(page):
 def test_the_tables_of_the_pages_are_those_of_the_committed_results():
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
-        from readme_tables import PAGES, fill
+        from evidence_tables import PAGES, fill
     finally:
         sys.path.pop(0)
     for page in PAGES:
