@@ -1,6 +1,6 @@
 """Write the tables of the documentation from the committed results.
 
-python benchmarks/readme_tables.py
+python benchmarks/evidence_tables.py
 """
 
 import json
