@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -28,6 +29,7 @@ _RETRIES = 4
 _START_MINUTES = 15
 _SILENCE_SECONDS = 600
 _POLL_SECONDS = 0.5
+_CONNECT_SECONDS = 10
 
 Task = Callable[..., Any]
 
@@ -96,7 +98,7 @@ class RayWorkers:
         # Kept as long as actors may be restarted: Ray deletes what nobody holds.
         self._loader = ray.put(loader)
         folder = str(Path.cwd())
-        self._actors = [worker.remote(self._loader, folder) for _ in range(workers)]
+        self._actors = [worker.remote([self._loader], folder) for _ in range(workers)]
         for actor in self._actors:
             actor.ready.remote().future().add_done_callback(partial(self._join, actor))
 
@@ -225,10 +227,19 @@ class RayWorkers:
 class _Worker:
     """What runs in an actor."""
 
-    def __init__(self, loader: Loader, folder: str) -> None:
-        # Relative paths then mean what they mean to the user, where machines share the folder.
-        with suppress(OSError):
+    def __init__(self, holder: list[Any], folder: str) -> None:
+        """Load the model.
+
+        Args:
+            holder: The reference to the loader, in a list: Ray prints a warning of what it would
+                fetch itself.
+            folder: The user's, where relative paths start.
+        """
+        import ray
+
+        with suppress(OSError):  # machines that do not share it may still read URLs
             os.chdir(folder)
+        loader: Loader = ray.get(holder[0])
         self._classifier = loader()
 
     def ready(self) -> None:
@@ -256,13 +267,25 @@ def _connect(address: str | None) -> bool:
     if ray.is_initialized():
         return False
     try:
+        _knock(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise SceneError(
             f"no Ray cluster answers at address '{address}': {_line(error)}; start one with `ray "
             "start --head` or `ray up`, or leave the address out for one on this machine"
         ) from error
     return True
+
+
+def _knock(address: str | None) -> None:
+    """Make sure that something listens at HOST:PORT: Ray would try for minutes.
+
+    Raises:
+        OSError: Nothing does.
+    """
+    host, _, port = (address or "").rpartition(":")
+    if port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
 
 
 def _died(error: BaseException) -> str:
