@@ -96,11 +96,10 @@ class RayWorkers:
             max_concurrency=_TASKS_PER_WORKER,
         )
         # Kept as long as actors may be restarted: Ray deletes what nobody holds.
-        self._loader = ray.put(loader)
-        folder = str(Path.cwd())
-        self._actors = [worker.remote([self._loader], folder) for _ in range(workers)]
+        self._loader = [ray.put(loader)]
+        self._actors = [worker.remote(str(Path.cwd())) for _ in range(workers)]
         for actor in self._actors:
-            actor.ready.remote().future().add_done_callback(partial(self._join, actor))
+            actor.load.remote(self._loader).future().add_done_callback(partial(self._join, actor))
 
     def __enter__(self) -> Self:
         return self
@@ -161,7 +160,7 @@ class RayWorkers:
             if self._failure is not None:
                 raise self._failure
             actor = self._free.popleft()
-            future: Future[Any] = actor.do.remote(task, *arguments).future()
+            future: Future[Any] = actor.do.remote(self._loader, task, *arguments).future()
         future.add_done_callback(lambda _: self._release(actor))
         return future
 
@@ -225,29 +224,35 @@ class RayWorkers:
 
 
 class _Worker:
-    """What runs in an actor."""
+    """What runs in an actor.
 
-    def __init__(self, holder: list[Any], folder: str) -> None:
-        """Load the model.
+    The model comes with what is done first, not with the constructor: Ray prints a warning of
+    large arguments there. Its loader is referred to in a list, or Ray would fetch it each time.
+    """
 
-        Args:
-            holder: The reference to the loader, in a list: Ray prints a warning of what it would
-                fetch itself.
-            folder: The user's, where relative paths start.
-        """
+    def __init__(self, folder: str) -> None:
+        # Relative paths then mean what they mean to the user, where machines share the folder.
+        with suppress(OSError):
+            os.chdir(folder)
+        self._lock = threading.Lock()
+        self._classifier: TileClassifier | None = None
+
+    def load(self, loader: list[Any]) -> None:
+        """Load the model."""
+        self._loaded(loader)
+
+    def do(self, loader: list[Any], task: Task, *arguments: Any) -> Any:
+        """Call a task with the model."""
+        return task(self._loaded(loader), *arguments)
+
+    def _loaded(self, loader: list[Any]) -> TileClassifier:
         import ray
 
-        with suppress(OSError):  # machines that do not share it may still read URLs
-            os.chdir(folder)
-        loader: Loader = ray.get(holder[0])
-        self._classifier = loader()
-
-    def ready(self) -> None:
-        """Return when the model is loaded."""
-
-    def do(self, task: Task, *arguments: Any) -> Any:
-        """Call a task with the model."""
-        return task(self._classifier, *arguments)
+        with self._lock:
+            if self._classifier is None:
+                load: Loader = ray.get(loader[0])
+                self._classifier = load()
+            return self._classifier
 
 
 def _classify(classifier: TileClassifier, work: SceneWork, rows: range) -> UnitResult:
