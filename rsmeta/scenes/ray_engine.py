@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -28,6 +29,7 @@ _RETRIES = 4
 _START_MINUTES = 15
 _SILENCE_SECONDS = 600
 _POLL_SECONDS = 0.5
+_CONNECT_SECONDS = 10
 
 Task = Callable[..., Any]
 
@@ -94,11 +96,10 @@ class RayWorkers:
             max_concurrency=_TASKS_PER_WORKER,
         )
         # Kept as long as actors may be restarted: Ray deletes what nobody holds.
-        self._loader = ray.put(loader)
-        folder = str(Path.cwd())
-        self._actors = [worker.remote(self._loader, folder) for _ in range(workers)]
+        self._loader = [ray.put(loader)]
+        self._actors = [worker.remote(str(Path.cwd())) for _ in range(workers)]
         for actor in self._actors:
-            actor.ready.remote().future().add_done_callback(partial(self._join, actor))
+            actor.load.remote(self._loader).future().add_done_callback(partial(self._join, actor))
 
     def __enter__(self) -> Self:
         return self
@@ -159,7 +160,7 @@ class RayWorkers:
             if self._failure is not None:
                 raise self._failure
             actor = self._free.popleft()
-            future: Future[Any] = actor.do.remote(task, *arguments).future()
+            future: Future[Any] = actor.do.remote(self._loader, task, *arguments).future()
         future.add_done_callback(lambda _: self._release(actor))
         return future
 
@@ -223,20 +224,35 @@ class RayWorkers:
 
 
 class _Worker:
-    """What runs in an actor."""
+    """What runs in an actor.
 
-    def __init__(self, loader: Loader, folder: str) -> None:
+    The model comes with what is done first, not with the constructor: Ray prints a warning of
+    large arguments there. Its loader is referred to in a list, or Ray would fetch it each time.
+    """
+
+    def __init__(self, folder: str) -> None:
         # Relative paths then mean what they mean to the user, where machines share the folder.
         with suppress(OSError):
             os.chdir(folder)
-        self._classifier = loader()
+        self._lock = threading.Lock()
+        self._classifier: TileClassifier | None = None
 
-    def ready(self) -> None:
-        """Return when the model is loaded."""
+    def load(self, loader: list[Any]) -> None:
+        """Load the model."""
+        self._loaded(loader)
 
-    def do(self, task: Task, *arguments: Any) -> Any:
+    def do(self, loader: list[Any], task: Task, *arguments: Any) -> Any:
         """Call a task with the model."""
-        return task(self._classifier, *arguments)
+        return task(self._loaded(loader), *arguments)
+
+    def _loaded(self, loader: list[Any]) -> TileClassifier:
+        import ray
+
+        with self._lock:
+            if self._classifier is None:
+                load: Loader = ray.get(loader[0])
+                self._classifier = load()
+            return self._classifier
 
 
 def _classify(classifier: TileClassifier, work: SceneWork, rows: range) -> UnitResult:
@@ -256,13 +272,25 @@ def _connect(address: str | None) -> bool:
     if ray.is_initialized():
         return False
     try:
+        _knock(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise SceneError(
             f"no Ray cluster answers at address '{address}': {_line(error)}; start one with `ray "
             "start --head` or `ray up`, or leave the address out for one on this machine"
         ) from error
     return True
+
+
+def _knock(address: str | None) -> None:
+    """Make sure that something listens at HOST:PORT: Ray would try for minutes.
+
+    Raises:
+        OSError: Nothing does.
+    """
+    host, _, port = (address or "").rpartition(":")
+    if port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
 
 
 def _died(error: BaseException) -> str:

@@ -4,6 +4,7 @@ import csv
 import os
 import pickle
 import signal
+import socket
 import sys
 import threading
 import time
@@ -220,6 +221,10 @@ def test_a_cluster_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", fake)
     with pytest.raises(SceneError, match=r"'auto': find any running cluster; start one"):
         RayWorkers(Mixing, 1, RayCluster("auto"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(SceneError, match=rf"'127\.0\.0\.1:{port}': .*refused; start one"):
+        RayWorkers(Mixing, 1, RayCluster(f"127.0.0.1:{port}"))
 
 
 @pytest.mark.parametrize("share", [{"cpus": 0}, {"gpus": -0.5}])
