@@ -2,19 +2,20 @@
 
     python benchmarks/suggest_labels.py --seeds 0 1 2 3 4
 
-A head is trained on a few simulated SAR chips, 20 of the first class down to 1 of the last, over
-the fixed features of the embedded backbone: a linear probe, so that the labels make the difference.
-Of a scene 50 tiles, suggested or random ones, are labelled from the truth, and the head is trained
-with them added; a tile of which no class covers half stays without a label, as an analyst would
-leave it. All models are tested on the same chips: evenly many simulated ones of each class, and
-tiles of two other scenes of which a class covers three quarters, at most as many of each class.
-Tail classes are those of fewer than 8 chips before. Writes results/suggest_labels.json.
+A head is trained on a few labelled tiles of two simulated scenes, 20 of the first class down to 1
+of the last, over the fixed features of the embedded backbone: a linear probe, so that the labels
+make the difference. Of a third scene 50 tiles, suggested or random ones, are labelled from the
+truth, and the head is trained with them added; a tile of which no class covers half stays without a
+label, as an analyst would leave it. All models are tested on the same tiles of two further scenes,
+of which a class covers three quarters, at most as many of each class. Tail classes are those of
+fewer than 8 labels before. Writes results/suggest_labels.json, in about a minute a seed.
 """
 
 import argparse
 import json
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
@@ -23,13 +24,12 @@ import pandas as pd
 import pyogrio
 import rasterio
 from rasterio.features import rasterize
+from shapely import box
 
 from rsmeta.bands import SimulatedSensor
-from rsmeta.data.chips import ChipArray, ChipSet
-from rsmeta.data.combined import JoinedChips
+from rsmeta.data.chips import ChipArray
 from rsmeta.data.simulator import CLASSES
 from rsmeta.data.simulator.product import SimulatedProduct, write_scene
-from rsmeta.data.sources import load_data
 from rsmeta.evaluation import classify
 from rsmeta.finetuning import finetune
 from rsmeta.recipe import Recipe
@@ -37,46 +37,90 @@ from rsmeta.runs import current_versions, load_run
 from rsmeta.suggestion import suggest
 
 RESULTS = Path(__file__).parent / "results"
+SENSOR = SimulatedSensor.OPTICAL
 TILE, STRIDE = 64, 32
 LABELS = 50
 TAIL_BELOW = 8
-LARGEST_CLASS, SMALLEST_CLASS = 20, 1
+MOST, IMBALANCE = 20, 20
 ARMS = ("before", "random", "suggested")
 
 
-def recipe(seed: int, folder: Path, added: list[dict[str, object]], epochs: int) -> Recipe:
-    """The recipe of one model: the first chips, and what was labelled since."""
-    first = {
-        "source": "simulator",
-        "crop": TILE,
-        "largest_class": LARGEST_CLASS,
-        "imbalance": LARGEST_CLASS / SMALLEST_CLASS,
-        "test_per_class": 1,
-    }
+@dataclass(frozen=True)
+class Tiles:
+    """Tiles of a scene of which one class covers three quarters.
+
+    Attributes:
+        images: (tiles, bands, TILE, TILE).
+        names: Class of each.
+        outlines: Where they lie.
+    """
+
+    images: np.ndarray
+    names: np.ndarray
+    outlines: gpd.GeoSeries
+
+    @classmethod
+    def of(cls, product: SimulatedProduct) -> "Tiles":
+        with rasterio.open(product.scene) as scene, rasterio.open(product.truth) as truth:
+            values, classes = scene.read().astype(np.float32), truth.read(1)
+            transform, crs = scene.transform, scene.crs
+        images, names, squares = [], [], []
+        for top in range(0, values.shape[1] - TILE + 1, STRIDE):
+            for left in range(0, values.shape[2] - TILE + 1, STRIDE):
+                tile = np.s_[top : top + TILE, left : left + TILE]
+                covered = np.bincount(classes[tile].ravel(), minlength=256)[: len(CLASSES)]
+                if covered.max() >= 3 / 4 * TILE**2:
+                    images.append(values[(slice(None), *tile)])
+                    names.append(CLASSES[covered.argmax()])
+                    squares.append(box(left, top, left + TILE, top + TILE))
+        outlines = gpd.GeoSeries(squares).affine_transform(transform.to_shapely()).set_crs(crs)
+        return cls(np.stack(images), np.array(names), outlines)
+
+    def draw(self, counts: dict[str, int], seed: int) -> "Tiles":
+        """At most so many random ones of each class."""
+        order = np.random.default_rng([seed, 1]).permutation(len(self.names))
+        kept = [order[self.names[order] == name][:count] for name, count in counts.items()]
+        chosen = np.concatenate(kept)
+        return Tiles(self.images[chosen], self.names[chosen], self.outlines.iloc[chosen])
+
+
+def recipe(seed: int, folder: Path, scenes: list[dict[str, object]], epochs: int) -> Recipe:
+    """The recipe of one model."""
     return Recipe.model_validate(
         {
             "name": "suggest_labels",
             "seed": seed,
             "runs": folder / "runs",
-            "data": {"source": "combined", "parts": [first, *added]} if added else first,
+            "data": {
+                "source": "labelled_scene",
+                "scenes": scenes,
+                "class_column": "class",
+                "sensor": "rgb",
+                "chip": TILE,
+                "block_metres": 4 * TILE,
+                "test_fraction": 0.01,
+            },
             "peft": {"method": "linear_probe"},
             "inner": {"epochs": epochs, "batch_size": 16, "learning_rate": 0.03},
         }
     )
 
 
-def labelled(product: SimulatedProduct, tiles: Path) -> dict[str, object]:
-    """The part of a recipe that reads labelled tiles."""
-    scene = {"raster": product.scene, "labels": tiles, "class_column": "label", "split": "train"}
-    return {
-        "source": "labelled_scene",
-        "scenes": [scene],
-        "class_column": "label",
-        "sensor": "sentinel1",
-        "bands": ["VV", "VH"],
-        "chip": TILE,
-        "block_metres": 1000,
-    }
+def first_labels(products: list[SimulatedProduct], seed: int) -> list[dict[str, object]]:
+    """A long tail of labelled tiles of the first scenes, as scenes of a recipe."""
+    scenes = []
+    for number, product in enumerate(products):
+        counts = {
+            name: max(1, round(MOST * IMBALANCE ** (-index / (len(CLASSES) - 1)) / len(products)))
+            for index, name in enumerate(CLASSES)
+        }
+        tiles = Tiles.of(product).draw(counts, 10 * seed + number)
+        labels = product.scene.with_name(f"{product.scene.stem}_labels.gpkg")
+        gpd.GeoDataFrame(
+            {"class": tiles.names}, geometry=tiles.outlines.to_numpy(), crs=tiles.outlines.crs
+        ).to_file(labels)
+        scenes.append({"raster": product.scene, "labels": labels})
+    return scenes
 
 
 def random_tiles(product: SimulatedProduct, seed: int, path: Path) -> Path:
@@ -112,46 +156,34 @@ def fill_in(tiles: Path, product: SimulatedProduct) -> pd.Series:
     return frame["label"].dropna()
 
 
-def test_chips(seed: int, size: int, count: int, folder: Path) -> ChipSet:
-    """Simulated chips, and tiles of scenes that no model has seen."""
-    data = {"source": "simulator", "largest_class": 1, "imbalance": 1, "test_per_class": count}
-    recipe = Recipe.model_validate({"name": "test", "seed": 1000 + seed, "data": data})
-    chips = load_data(recipe).test
-    images, labels = [], []
-    for number in range(2):
-        path = folder / f"test{number}.tif"
-        product = write_scene(path, SimulatedSensor.SAR, size, 1000 + 2 * seed + number)
-        with rasterio.open(product.scene) as scene, rasterio.open(product.truth) as truth:
-            values, classes = scene.read(), truth.read(1)
-        for top in range(0, size - TILE + 1, STRIDE):
-            for left in range(0, size - TILE + 1, STRIDE):
-                tile = np.s_[top : top + TILE, left : left + TILE]
-                covered = np.bincount(classes[tile].ravel(), minlength=256)[: len(CLASSES)]
-                if covered.max() >= 3 / 4 * TILE**2:
-                    images.append(values[(slice(None), *tile)])
-                    labels.append(int(covered.argmax()))
-    found = np.array(labels, dtype=np.int64)
-    order = np.random.default_rng([seed, 3]).permutation(len(found))
-    kept = np.concatenate([order[found[order] == label][:count] for label in range(len(CLASSES))])
-    tiles = ChipArray(np.stack([images[index] for index in kept]), found[kept])
-    return JoinedChips([chips, tiles], np.concatenate([chips.labels, tiles.labels]))
-
-
-def accuracies(run: Path, test: ChipSet) -> np.ndarray:
-    """Accuracy of each class."""
-    found = classify(load_run(run, merged=True), test)
-    return np.array([found.correct[found.labels == label].mean() for label in range(len(CLASSES))])
+def accuracies(run: Path, tiles: Tiles) -> dict[str, float]:
+    """Accuracy of each class that the tiles have."""
+    model = load_run(run, merged=True)
+    labels = np.array([model.classes.index(name) for name in tiles.names], dtype=np.int64)
+    correct = classify(model, ChipArray(tiles.images, labels)).correct
+    return {name: float(correct[tiles.names == name].mean()) for name in np.unique(tiles.names)}
 
 
 def compare(seed: int, size: int, epochs: int, count: int) -> list[dict[str, object]]:
     """One row a model: its number of labels, and its accuracy."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        test = test_chips(seed, size, count, folder)
-        scene = write_scene(folder / "scene.tif", SimulatedSensor.SAR, size, seed)
-        before = finetune(recipe(seed, folder, [], epochs))
+        *first, scene, test, another = (
+            write_scene(folder / f"{number}.tif", SENSOR, size, 5 * seed + number)
+            for number in range(5)
+        )
+        known = first_labels(first, seed)
+        before = finetune(recipe(seed, folder, known, epochs))
         counts = {entry.name: entry.train_chips for entry in before.metrics.classes}
-        tail = np.array([counts[name] < TAIL_BELOW for name in CLASSES])
+        parts = [
+            Tiles.of(product).draw(dict.fromkeys(counts, count), seed)
+            for product in (test, another)
+        ]
+        tested = Tiles(
+            np.concatenate([part.images for part in parts]),
+            np.concatenate([part.names for part in parts]),
+            pd.concat([part.outlines for part in parts]),
+        )
         rows = []
         for arm in ARMS:
             found, run = pd.Series(dtype=str), before.folder
@@ -162,18 +194,20 @@ def compare(seed: int, size: int, epochs: int, count: int) -> list[dict[str, obj
                 else:
                     suggest(scene.scene, before.folder, tiles, LABELS)
                 found = fill_in(tiles, scene)
-                run = finetune(recipe(seed, folder, [labelled(scene, tiles)], epochs)).folder
-            reached = accuracies(run, test)
-            names = np.array(CLASSES)
+                added = {"raster": scene.scene, "labels": tiles, "class_column": "label"}
+                scenes = [*known, added | {"split": "train"}]
+                run = finetune(recipe(seed, folder, scenes, epochs)).folder
+            reached = accuracies(run, tested)
+            tail = [name for name in reached if counts[name] < TAIL_BELOW]
             rows.append(
                 {
                     "seed": seed,
                     "labels": arm,
                     "labelled_tiles": len(found),
-                    "tail_tiles": int(np.isin(found, names[tail]).sum()),
-                    "tail_classes": int(tail.sum()),
-                    "tail_accuracy": float(reached[tail].mean()),
-                    "mean_accuracy": float(reached.mean()),
+                    "tail_tiles": int(found.isin(tail).sum()),
+                    "tail_classes": len(tail),
+                    "tail_accuracy": float(np.mean([reached[name] for name in tail])),
+                    "mean_accuracy": float(np.mean(list(reached.values()))),
                 }
             )
     return rows
@@ -184,12 +218,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(8)))
     parser.add_argument("--size", type=int, default=1280)
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--test-chips", type=int, default=20)
+    parser.add_argument("--test-tiles", type=int, default=20)
     arguments = parser.parse_args()
     started = time.perf_counter()
     rows = []
     for seed in arguments.seeds:
-        rows += compare(seed, arguments.size, arguments.epochs, arguments.test_chips)
+        rows += compare(seed, arguments.size, arguments.epochs, arguments.test_tiles)
         print(pd.DataFrame(rows[-len(ARMS) :]).to_string(index=False), flush=True)
     table = pd.DataFrame(rows)
     means = table.groupby("labels")[["tail_accuracy", "mean_accuracy", "tail_tiles"]].mean()
