@@ -14,9 +14,9 @@ _HEAD = """# Commands
 This page is made from the command itself: `rsmeta COMMAND --help` says the same.
 `rsmeta --install-completion` lets the shell complete commands and options.
 
-The exit status is 0 where all went well, 2 where a recipe or the command line is wrong, and 1 for
-every other error, see [Troubleshooting](../troubleshooting.md). Results go to the standard output,
-progress and errors to the standard error.
+The exit status is 0 where all went well, 2 where a recipe or the command line is wrong, 130 after
+Ctrl-C, and 1 for every other error, see [Troubleshooting](../troubleshooting.md). Results go to the
+standard output, progress and errors to the standard error.
 """
 
 
