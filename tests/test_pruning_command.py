@@ -137,7 +137,7 @@ def test_a_wrong_criterion_is_one_line_and_leaves_nothing(
 
 @pytest.fixture
 def without_report(monkeypatch):
-    monkeypatch.setattr("rsmeta.finetuning.write_report", lambda folder: None)  # takes a second
+    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)  # takes a second
 
 
 def silence(run, block, position, number):

@@ -8,7 +8,7 @@ import pytest
 import rasterio
 from tile_classifiers import Dying, Mixing, PixelMean
 
-from rsmeta import prediction
+from rsmeta import prediction, workers
 from rsmeta.bands import sensor
 from rsmeta.errors import SceneError
 from rsmeta.prediction import predict
@@ -80,7 +80,7 @@ def test_several_scenes_at_a_time(write_scene, noise, tmp_path, monkeypatch):
         data=SimpleNamespace(selected_bands=bands), peft=SimpleNamespace(method="lora")
     )
     monkeypatch.setattr(prediction, "load_run", lambda run, merged: model)
-    monkeypatch.setattr(prediction, "_RunLoader", lambda run, threads: Mixing)
+    monkeypatch.setattr(workers, "_RunLoader", lambda run, threads: Mixing)
     options = PredictionOptions(workers=2, on_error="skip")
     done = []
     with pytest.raises(SceneError, match="1 of 4 scenes"):

@@ -21,7 +21,7 @@ SMALL = {"source": "simulator", "largest_class": 4, "imbalance": 2, "test_per_cl
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr("rsmeta.finetuning.write_report", lambda folder: None)
+    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)
 
 
 @pytest.fixture

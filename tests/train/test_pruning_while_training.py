@@ -22,7 +22,7 @@ FILES = ["model.safetensors", "metrics.json", "per_class.csv", "modulators.csv",
 
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch):
-    monkeypatch.setattr("rsmeta.finetuning.write_report", lambda folder: None)  # takes a second
+    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)  # takes a second
 
 
 def pruning_recipe(tiny_recipe, epochs=4, every=1, keep=0.25, outer=None, optimiser="sgd", **peft):

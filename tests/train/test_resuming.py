@@ -37,7 +37,7 @@ class KilledError(Exception):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr("rsmeta.finetuning.write_report", lambda folder: None)
+    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)
     monkeypatch.setattr(os, "fsync", lambda file: None)
 
 
