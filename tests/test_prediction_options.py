@@ -13,7 +13,7 @@ def test_the_command_has_an_option_for_every_field_with_the_same_default():
     for field in fields(PredictionOptions):
         assert found[field.name].default == field.default
         assert found[field.name].help
-    own = {"scenes", "bands", "run", "out", "truth", "as_json"}
+    own = {"scenes", "bands", "run", "out", "truth", "as_json", "quiet", "verbose"}
     assert set(found) == own | {field.name for field in fields(PredictionOptions)}
 
 

@@ -201,7 +201,7 @@ def test_scenes_that_are_done_whole_keep_all_workers_busy(scenes, workers, whole
 
 def test_a_model_that_was_sent_gives_the_same_bits():
     classifier = tiny_classifier(Lora())
-    model = prediction._ModelCopy(SimpleNamespace(classifier=classifier), threads=1, on_gpu=False)
+    model = workers._ModelCopy(SimpleNamespace(classifier=classifier), threads=1, on_gpu=False)
     loaded = pickle.loads(pickle.dumps(model))()
     assert loaded.classifier is not classifier
     assert torch.equal(loaded.classifier(images()), classifier(images()))
