@@ -3,8 +3,11 @@
     python benchmarks/training_speed.py
 
 ViT-S/14 at 70 px with random weights, batches of 32, rank 8 at six positions of every block. Every
-measurement is a process of its own; all variants take turns, so that a slow spell of the machine
-meets all of them; the medians of the rounds are compared. Needs the extra `peft`.
+variant is a process of its own; they take turns of a few steps, so that a slow spell of the machine
+meets all of them, and every round begins with new processes, because one and the same model runs up
+to a tenth faster or slower depending on where a process has its memory. The variants of prediction,
+where a hundredth counts, share a process for that reason. The medians of all turns are compared.
+Needs the extra `peft`.
 """
 
 import argparse
@@ -13,15 +16,18 @@ import os
 import platform
 import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
+from itertools import cycle
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Literal
 
 import timm
 import torch
@@ -39,7 +45,7 @@ from rsmeta.runs import current_versions
 RESULTS = Path(__file__).parent / "results" / "training_speed.json"
 ARCHITECTURE = "vit_small_patch14_dinov2"
 SIZE, BATCH, CLASSES, RANK = 70, 32, 10, 8
-WARM_UP, STEPS, PREDICTION_STEPS = 2, 5, 10
+WARM_UP, STEPS, ROUNDS = 2, 3, 7
 LINEAR = r"blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2))"
 
 
@@ -91,17 +97,26 @@ def peak_megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def median_seconds(step: Callable[[], object], steps: int) -> float:
-    seconds = []
-    for number in range(WARM_UP + steps):
-        started = time.perf_counter()
+Turn = Callable[[], dict[str, float]]
+
+
+def turn_of(step: Callable[[], object]) -> Turn:
+    """A turn of some steps after a warm-up; its result is the median second of a step."""
+    for _ in range(WARM_UP):
         step()
-        if number >= WARM_UP:
+
+    def turn() -> dict[str, float]:
+        seconds = []
+        for _ in range(STEPS):
+            started = time.perf_counter()
+            step()
             seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
+        return {"seconds": statistics.median(seconds)}
+
+    return turn
 
 
-def time_training(name: str, weights: Path, precision: str) -> dict[str, float]:
+def training(name: str, weights: Path, precision: str) -> Turn:
     torch.manual_seed(0)
     model = variant(name, weights, precision)
     model.head = CosineHead(model.backbone.num_features, CLASSES, 30.0)
@@ -133,13 +148,11 @@ def time_training(name: str, weights: Path, precision: str) -> dict[str, float]:
             F.cross_entropy(logits(), labels).backward(inputs=trained)
         optimiser.step()
 
-    seconds = median_seconds(step, STEPS)
-    parameters = sum(p.numel() for p in trained)
-    return {"seconds": seconds, "megabytes": peak_megabytes() - before, "parameters": parameters}
+    turn, parameters = turn_of(step), sum(p.numel() for p in trained)
+    return lambda: turn() | {"megabytes": peak_megabytes() - before, "parameters": parameters}
 
 
-@torch.inference_mode()
-def time_prediction(name: str, weights: Path, precision: str) -> dict[str, float]:
+def prediction(name: str, weights: Path, precision: str) -> Turn:
     torch.manual_seed(0)
     method = {"method": "linear_probe"} if name == "bare backbone" else {}
     moments = BandStatistics(mean=(0.0,) * 3, std=(1.0,) * 3)
@@ -149,91 +162,109 @@ def time_prediction(name: str, weights: Path, precision: str) -> dict[str, float
         merge(model.backbone)
     model.store_frozen_low()
     images = torch.randn(BATCH, 3, SIZE, SIZE)
-    return {"seconds": median_seconds(lambda: model(images), PREDICTION_STEPS)}
+    return turn_of(torch.inference_mode()(lambda: model(images)))
 
 
-def time_run(name: str, weights: Path, precision: str) -> dict[str, float]:
-    """A whole run by the public function; seconds per inner step."""
+def whole_run(name: str, weights: Path, precision: str) -> Turn:
+    """A turn is a whole run by the public function; seconds per inner step."""
     from rsmeta.data.datamodule import ChipDataModule
     from rsmeta.data.sources import load_data
     from rsmeta.finetuning import finetune
 
-    with tempfile.TemporaryDirectory() as folder:
-        wanted = recipe(
-            weights,
-            precision,
-            runs=folder,
-            peft={"modulators": "learned" if name == "MetaPEFT" else "fixed"},
-            inner={"epochs": 2, "batch_size": BATCH},
-            data={"source": "simulator", "largest_class": 120, "test_per_class": 1},
-        )
-        data = load_data(wanted)
-        moments = BandStatistics(mean=(0.0,) * 2, std=(1.0,) * 2)
-        steps = len(ChipDataModule(wanted, data, moments).train_dataloader()) * wanted.inner.epochs
-        run = finetune(wanted).folder
-        seconds = json.loads((run / "resources.json").read_text())["training_seconds"]
-    return {"seconds": seconds / steps}
+    def turn() -> dict[str, float]:
+        with tempfile.TemporaryDirectory() as folder:
+            wanted = recipe(
+                weights,
+                precision,
+                runs=folder,
+                peft={"modulators": "learned" if name == "MetaPEFT" else "fixed"},
+                inner={"epochs": 2, "batch_size": BATCH},
+                data={"source": "simulator", "largest_class": 120, "test_per_class": 1},
+            )
+            data = load_data(wanted)
+            moments = BandStatistics(mean=(0.0,) * 2, std=(1.0,) * 2)
+            batches = len(ChipDataModule(wanted, data, moments).train_dataloader())
+            run = finetune(wanted).folder
+            seconds = json.loads((run / "resources.json").read_text())["training_seconds"]
+        return {"seconds": seconds / (batches * wanted.inner.epochs)}
+
+    return turn
 
 
 @dataclass(frozen=True)
 class Section:
-    """What is timed by which function."""
+    """What is timed, prepared by which function."""
 
-    time: Callable[[str, Path, str], dict[str, float]]
+    prepare: Callable[[str, Path, str], Turn]
     variants: tuple[str, ...]
     precisions: tuple[str, ...] = ("bfloat16", "float32")
+    turns: int = 3
+    processes: Literal["one a variant", "one for all"] = "one a variant"
 
 
 SECTIONS = {
     "training step": Section(
-        time_training, ("frozen backbone", "rsmeta", "peft", "peft, same rank a position")
+        training, ("frozen backbone", "rsmeta", "peft", "peft, same rank a position")
     ),
     "trained blocks": Section(
-        time_training,
+        training,
         ("rsmeta, last 12", "rsmeta, last 6", "rsmeta, last 2", "rsmeta, last 2, cached features"),
         ("float32",),
     ),
-    "prediction": Section(time_prediction, ("bare backbone", "merged", "not merged")),
-    "whole run, by inner step": Section(time_run, ("fixed", "MetaPEFT"), ("float32",)),
+    "prediction": Section(
+        prediction, ("bare backbone", "merged", "not merged"), turns=7, processes="one for all"
+    ),
+    "whole run, by inner step": Section(whole_run, ("fixed", "MetaPEFT"), ("float32",), turns=1),
 }
 
 
-def measure(section: str, name: str, weights: Path, precision: str) -> dict[str, float]:
-    arguments = [section, name, str(weights), precision]
-    command = [sys.executable, __file__, "--one", *arguments]
-    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    return json.loads(done.stdout.splitlines()[-1])
+@cache
+def prepared(section: str, name: str, weights: Path, precision: str) -> Turn:
+    return SECTIONS[section].prepare(name, weights, precision)
+
+
+def take_turn(section: str, name: str, weights: Path, precision: str) -> dict[str, float]:
+    """One turn of a variant, in the process kept for it."""
+    return prepared(section, name, weights, precision)()
+
+
+def measure(section: str, precision: str, weights: Path, rounds: int) -> list[dict[str, object]]:
+    """Every variant of a section in one precision, taking turns."""
+    wanted = SECTIONS[section]
+    measured: dict[str, list[dict[str, float]]] = {name: [] for name in wanted.variants}
+    for number in range(rounds):
+        with ExitStack() as stack:
+            count = len(measured) if wanted.processes == "one a variant" else 1
+            pools = [ProcessPoolExecutor(1, get_context("spawn")) for _ in range(count)]
+            processes = [stack.enter_context(pool) for pool in pools]
+            for _ in range(wanted.turns):
+                for name, process in zip(measured, cycle(processes), strict=False):
+                    turn = process.submit(take_turn, section, name, weights, precision)
+                    measured[name].append(turn.result())
+        print(section, precision, "round", number + 1, flush=True)
+    return [
+        {"precision": precision, "variant": name}
+        | {key: statistics.median(one[key] for one in turns) for key in turns[0]}
+        | {"all_seconds": [round(one["seconds"], 5) for one in turns]}
+        for name, turns in measured.items()
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
-    parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one:
-        section, name, weights, precision = arguments.one
-        print(json.dumps(SECTIONS[section].time(name, Path(weights), precision)))
-        return
     result = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.safetensors"
         torch.manual_seed(0)
         save_file(timm.create_model(ARCHITECTURE, num_classes=0).state_dict(), weights)
         for section in arguments.sections:
-            wanted = SECTIONS[section]
-            variants = [(p, name) for p in wanted.precisions for name in wanted.variants]
-            rounds: dict[tuple[str, str], list[dict[str, float]]] = {v: [] for v in variants}
-            for number in range(arguments.rounds):
-                for precision, name in variants:
-                    rounds[precision, name].append(measure(section, name, weights, precision))
-                print(section, "round", number + 1, flush=True)
             result[section] = [
-                {"precision": precision, "variant": name}
-                | {key: statistics.median(one[key] for one in measured) for key in measured[0]}
-                | {"all_seconds": [round(one["seconds"], 5) for one in measured]}
-                for (precision, name), measured in rounds.items()
+                row
+                for precision in SECTIONS[section].precisions
+                for row in measure(section, precision, weights, arguments.rounds)
             ]
             result["machine"] = {
                 "processor": _processor(),
