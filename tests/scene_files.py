@@ -8,6 +8,15 @@ from rasterio.transform import from_origin
 
 CRS = "EPSG:32631"
 TRANSFORM = from_origin(500_000, 5_700_000, 10, 10)
+LABELLED_SCENE = {
+    "source": "labelled_scene",
+    "class_column": "class",
+    "sensor": "sentinel1",
+    "bands": ["VV", "VH"],
+    "chip": 8,
+    "block_metres": 320,
+}
+"""The least that a section of a labelled scene needs, but for its scenes."""
 
 
 def ramp(bands, height, width):

@@ -52,19 +52,7 @@ def read_labels(
         DataError: The file or its column cannot be read, it has no CRS, or nothing lies in the
             scene.
     """
-    frame = read_vectors(path, layer)
-    if column not in frame:
-        others = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name)
-        raise DataError(
-            f"labels '{path}' have no column '{column}' (data.class_column); they have: {others}"
-        )
-    if frame.crs is None:
-        raise DataError(
-            f"labels '{path}' have no CRS, so that their place is unknown; set it, e.g. with "
-            "ogr2ogr -a_srs"
-        )
-    # A column of whole numbers with gaps comes as floating point: 3.0 is the class "3".
-    names = frame[column].convert_dtypes().astype("string").to_numpy(dtype=object, na_value="")
+    frame, names = read_named_features(path, layer, column, "data.class_column")
     geometries = shapely.force_2d(_repaired(frame.geometry.to_numpy(), tally))
     empty = shapely.is_missing(geometries) | shapely.is_empty(geometries)
     tally.leave_out("feature without a geometry", empty.sum())
@@ -88,6 +76,37 @@ def read_labels(
         geometries=inside[usable],
         others=inside[~usable & ~outside],
     )
+
+
+def read_named_features(
+    path: Path, layer: str | None, column: str, option: str
+) -> tuple[gpd.GeoDataFrame, NDArray[np.object_]]:
+    """Read the features of a vector file and the class of each.
+
+    Args:
+        path: GeoPackage, GeoJSON, shapefile, GeoParquet or another file that GDAL reads.
+        layer: Its layer; None where it has one only.
+        column: Column that holds the class.
+        option: What the user names the column by, for the message.
+
+    Returns:
+        The features, which have a CRS, and (features,) their classes, empty where there is none.
+
+    Raises:
+        DataError: The file or its column cannot be read, or it has no CRS.
+    """
+    frame = read_vectors(path, layer)
+    if column not in frame:
+        others = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name)
+        raise DataError(f"labels '{path}' have no column '{column}' ({option}); they have: {others}")
+    if frame.crs is None:
+        raise DataError(
+            f"labels '{path}' have no CRS, so that their place is unknown; set it, e.g. with "
+            "ogr2ogr -a_srs"
+        )
+    # A column of whole numbers with gaps comes as floating point: 3.0 is the class "3".
+    names = frame[column].convert_dtypes().astype("string")
+    return frame, names.to_numpy(dtype=object, na_value="")
 
 
 def read_vectors(path: Path, layer: str | None) -> gpd.GeoDataFrame:

@@ -14,7 +14,7 @@ import shapely
 from rsmeta.bands import Band
 from rsmeta.data.files import SUFFIXES, read_table
 from rsmeta.data.statistics import BandAccumulator, BandSummary
-from rsmeta.data.vector_labels import read_vectors
+from rsmeta.data.vector_labels import read_named_features
 from rsmeta.errors import DataError
 from rsmeta.rasters import data_indexes, open_raster, read_masked
 
@@ -174,19 +174,9 @@ def look_at_labels(path: Path, column: str) -> tuple[Counter[str], float | None]
     Raises:
         DataError: The file or its column is missing, or it has no CRS.
     """
-    frame = read_vectors(path, None)
-    if column not in frame:
-        others = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name)
-        raise DataError(
-            f"labels '{path}' have no column '{column}' (--class-column); they have: {others}"
-        )
-    if frame.crs is None:
-        raise DataError(
-            f"labels '{path}' have no CRS, so that their place is unknown; set it, e.g. with "
-            "ogr2ogr -a_srs"
-        )
-    known = frame[frame[column].notna() & frame.geometry.notna()]
-    names = known[column].convert_dtypes().astype("string")
-    areas = shapely.area(known.geometry.to_crs(known.geometry.estimate_utm_crs()).to_numpy())
+    frame, names = read_named_features(path, None, column, "--class-column")
+    usable = (names != "") & frame.geometry.notna().to_numpy()
+    geometries = frame.geometry[usable]
+    areas = shapely.area(geometries.to_crs(geometries.estimate_utm_crs()).to_numpy())
     sides = np.sqrt(areas[areas > 0])
-    return Counter(map(str, names)), float(np.median(sides)) if len(sides) else None
+    return Counter(map(str, names[usable])), float(np.median(sides)) if len(sides) else None

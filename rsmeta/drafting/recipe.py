@@ -16,6 +16,7 @@ from rsmeta.bands import sensor as sensor_named
 from rsmeta.data.statistics import BandAccumulator, BandSummary
 from rsmeta.drafting.bands import choose_bands, suggest_units
 from rsmeta.drafting.chips import ChipListing, descriptions, look_at_chips, look_at_labels
+from rsmeta.drafting.layout import choose_layout
 from rsmeta.errors import DataError, RecipeError
 from rsmeta.pixel_size import pixel_size
 from rsmeta.rasters import open_raster, read_masked, refuse_palette
@@ -120,19 +121,23 @@ def draft_from_scene(
         metres, shape, crs = math.sqrt(size.x * size.y), dataset.shape, dataset.crs
         summaries = _look_at_scene(dataset, chosen)
     chip = _chip_side(side, metres, min(shape))
-    block = max(4 * chip * metres, max(shape) * metres / 16)
-    data = {
+    data: dict[str, tuple[Any, str]] = {
         "source": ("labelled_scene", ""),
         "scenes": ([{"raster": str(scene), "labels": str(labels)}], "any number of them"),
         "class_column": (class_column, ""),
-        "chip": (chip, f"pixels, {chip * metres:.4g} m"),
         "minimum_cover": (0.5, "of a chip by its polygon"),
         "most_chips": (20, "of one feature"),
-        "block_metres": (float(f"{block:.2g}"), "blocks go to training or test as a whole"),
         "test_fraction": (0.2, ""),
     }
+    section = {key: value for key, (value, _) in data.items()}
+    section |= {"sensor": sensor, "bands": [band.name for band in chosen]}
+    layout = choose_layout(section, chip, metres, max(shape))
+    data["chip"] = (layout.chip, f"pixels, {layout.chip * metres:.4g} m")
+    data["block_metres"] = (layout.block_metres, "blocks go to training or test as a whole")
     seen = f"{shape[1]} x {shape[0]} pixels of {size}, {crs.to_string() if crs else 'no CRS'}"
     checks = ["block_metres should exceed the distance over which the ground stays alike"]
+    if layout.problem:
+        checks.append(f"this is refused as it is: {layout.problem}")
     return _draft(name, data, sensor, chosen, summaries, counts, seen, checks)
 
 

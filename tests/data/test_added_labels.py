@@ -5,21 +5,13 @@ import numpy as np
 import pandas as pd
 import pyogrio
 import pytest
-from scene_files import checkerboard, labels_of, ramp, write_raster
+from scene_files import LABELLED_SCENE, checkerboard, labels_of, ramp, write_raster
 
 from rsmeta.data.labelled_scene import load_labelled_scene
 from rsmeta.data.spatial_blocks import block_split, overlapping_pairs
 from rsmeta.recipe import LabelledSceneData
 
 SIDE = 160
-LEAST = {
-    "source": "labelled_scene",
-    "class_column": "class",
-    "sensor": "sentinel1",
-    "bands": ["VV", "VH"],
-    "chip": 8,
-    "block_metres": 320,
-}
 
 
 @pytest.fixture
@@ -44,7 +36,7 @@ def load(tmp_path):
                     "split": "train",
                 }
             )
-        config = {**LEAST, "scenes": scenes, **options}
+        config = {**LABELLED_SCENE, "scenes": scenes, **options}
         return load_labelled_scene(LabelledSceneData.model_validate(config), 0)
 
     return load

@@ -6,7 +6,7 @@ import pytest
 import rasterio
 import shapely
 from rasterio.transform import from_origin
-from scene_files import CRS, checkerboard, labels_of, ramp, write_raster
+from scene_files import CRS, LABELLED_SCENE, checkerboard, labels_of, ramp, write_raster
 
 from rsmeta.data.labelled_scene import load_labelled_scene
 from rsmeta.errors import DataError, RecipeError
@@ -14,14 +14,6 @@ from rsmeta.recipe import LabelledSceneData, Recipe
 from rsmeta.recipe_reading import validate
 
 SIDE = 160
-LEAST = {
-    "source": "labelled_scene",
-    "class_column": "class",
-    "sensor": "sentinel1",
-    "bands": ["VV", "VH"],
-    "chip": 8,
-    "block_metres": 320,
-}
 
 
 @pytest.fixture
@@ -41,7 +33,7 @@ def load(scene, tmp_path):
             frame, labels = labels, tmp_path / "labels.gpkg"
             frame.to_file(labels)
         files = {"raster": scene, "labels": labels, "layer": layer}
-        config = {**LEAST, "scenes": [files], **options}
+        config = {**LABELLED_SCENE, "scenes": [files], **options}
         return load_labelled_scene(LabelledSceneData.model_validate(config), seed)
 
     return load
@@ -251,7 +243,7 @@ def test_overlapping_scenes_of_two_crs_share_no_ground_between_training_and_test
     write_raster(tmp_path / "b.tif", ramp(2, SIDE, SIDE), crs="EPSG:4326", transform=degrees)
     labels_of(checkerboard(20, 8)).to_file(tmp_path / "labels.gpkg")
     scenes = [{"raster": tmp_path / f"{n}.tif", "labels": tmp_path / "labels.gpkg"} for n in "ab"]
-    config = LabelledSceneData.model_validate({**LEAST, "scenes": scenes, "block_metres": 200})
+    config = LabelledSceneData.model_validate({**LABELLED_SCENE, "scenes": scenes, "block_metres": 200})
     data = load_labelled_scene(config, 0)
     train, test = data.train.footprints(), data.test.footprints()
     assert train.crs == "EPSG:4326"
@@ -404,7 +396,7 @@ def test_files_that_hold_no_labels_are_one_line_with_their_path(
     ],
 )
 def test_mistakes_in_the_section_are_one_line(change, parts):
-    data = {**LEAST, "scenes": [{"raster": "a.tif", "labels": "a.gpkg"}], **change}
+    data = {**LABELLED_SCENE, "scenes": [{"raster": "a.tif", "labels": "a.gpkg"}], **change}
     with pytest.raises(RecipeError) as caught:
         validate(Recipe, {"name": "x", "data": data})
     [line] = caught.value.problems
@@ -412,7 +404,7 @@ def test_mistakes_in_the_section_are_one_line(change, parts):
 
 
 def test_a_wrong_raster_is_told_without_type_names(tmp_path):
-    data = {**LEAST, "scenes": [{"raster": 3, "labels": "a.gpkg"}]}
+    data = {**LABELLED_SCENE, "scenes": [{"raster": 3, "labels": "a.gpkg"}]}
     with pytest.raises(RecipeError) as caught:
         validate(Recipe, {"name": "x", "data": data})
     assert all(line.startswith("data.scenes.0.raster") for line in caught.value.problems)
