@@ -5,11 +5,11 @@
 A head is trained on a few labelled tiles of two simulated scenes, 20 of the first class down to 1
 of the last, over the fixed features of the embedded backbone: the best one (L-BFGS), so that the
 labels make the difference and not the training. Of a third scene 50 tiles, suggested or random
-ones, are labelled from the truth, and the head is trained with them added. All models are tested on
-the same tiles of two further scenes, at most as many of each class. A tile has the class that covers
-three quarters of it; where none does it stays without a label, as an analyst would leave it. Tail
-classes are those of fewer than 8 labels before. Writes results/suggest_labels.json, in less than a
-minute a seed.
+ones, are labelled from the truth, and the head is trained with them added. All models are tested
+on the same tiles of two further scenes, at most as many of each class. A tile has the class that
+covers three quarters of it; where none does it stays without a label, as an analyst would leave it.
+Tail classes are those of fewer than 8 labels before. Writes results/suggest_labels.json, in less
+than a minute a seed on one core.
 """
 
 import argparse

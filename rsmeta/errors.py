@@ -10,6 +10,11 @@ class RsmetaError(Exception):
 
     exit_code = 1
 
+    @classmethod
+    def documentation(cls) -> str:
+        """Where the documentation tells of errors of this class."""
+        return f"docs/troubleshooting.md#{cls.__name__.lower()}"
+
 
 class RecipeError(RsmetaError):
     """A recipe cannot be read or fails validation; one problem a line."""
@@ -55,6 +60,10 @@ class StudyError(RsmetaError):
 
 class SceneError(RsmetaError):
     """A scene cannot be read, or does not fit the run that is to classify it."""
+
+
+class EngineError(SceneError):
+    """What classifies a scene broke down, through no fault of the scene: worth another try."""
 
 
 class TargetError(RsmetaError):

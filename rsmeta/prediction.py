@@ -2,42 +2,36 @@
 
 import csv
 import logging
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Literal
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rsmeta.bands import Unit
 from rsmeta.errors import SceneError
-from rsmeta.rasters import ComplexPart
+from rsmeta.prediction_options import ClassificationOptions, PredictionOptions
 from rsmeta.runs import TrainedModel, load_run
 from rsmeta.scenes import (
     Engine,
     ModelDescription,
-    Processes,
     ProductOptions,
+    RayCluster,
     ReadOptions,
     ScenePrediction,
     SceneSource,
+    parse_products,
     predict_scene,
     scene_sources,
 )
-from rsmeta.scenes.map_writer import Resolution
-from rsmeta.scenes.opening import MissingBands
+from rsmeta.scenes.product_options import DEFAULT_PRODUCTS
 from rsmeta.scenes.products import writing
-from rsmeta.scenes.symmetries import TestTimeAugmentation
+from rsmeta.workers import Outcomes, engine_for
 
 _LOGGER = logging.getLogger(__name__)
 
-OnError = Literal["stop", "skip"]
 FAILED = "failed.csv"
 
 
@@ -45,17 +39,9 @@ def predict(
     scenes: Sequence[str | PathLike[str] | SceneSource],
     run: Path,
     out: Path,
+    options: PredictionOptions | None = None,
     *,
-    tile: int | None = None,
-    stride: int | None = None,
-    augmentation: TestTimeAugmentation = "none",
-    resolution: Resolution = "pixel",
-    missing_bands: MissingBands = "error",
-    complex_part: ComplexPart | None = None,
-    match_resolution: bool = False,
-    products: ProductOptions | None = None,
-    on_error: OnError = "stop",
-    workers: int = 1,
+    model: TrainedModel | None = None,
     console: Console | None = None,
 ) -> Iterator[ScenePrediction]:
     """Classify scenes with the model of a run, one after the other.
@@ -66,20 +52,8 @@ def predict(
         scenes: Sources, or what stands for them, see `rsmeta.scenes.scene_sources`.
         run: Run folder.
         out: Folder for the products, which are named after the scenes.
-        tile: Side of a tile in pixels, resized to what the model reads; None for that of the
-            training chips.
-        stride: Step between tiles in pixels; None for half a tile.
-        augmentation: `none`, or `d4` for the mean over the eight orientations of each tile.
-        resolution: `pixel` or `cell`, see `predict_scene`.
-        missing_bands: `error` or `zero`, see `rsmeta.scenes.ReadOptions`.
-        complex_part: What complex values are read as; None refuses them.
-        match_resolution: Whether scenes whose pixels are more than 10 % larger or smaller than
-            those the model was trained on are resampled to these.
-        products: Which products to write, and how; None for the defaults.
-        on_error: `stop` at the first scene that cannot be classified, or `skip` it: the others
-            are classified, and `failed.csv` in `out` tells the path and the reason.
-        workers: Processes that classify. With several, each has the model and its share of the
-            processor cores, and as many scenes are under way at a time.
+        options: How to classify, and what to write; None for the defaults.
+        model: The merged model of the run, if it is loaded already.
         console: Where to draw the progress bar; None for no bar.
 
     Yields:
@@ -87,42 +61,47 @@ def predict(
 
     Raises:
         RunError: The run cannot be loaded.
-        SceneError: A scene cannot be classified (with `skip`, at the end), or two scenes have
-            the same name.
+        SceneError: A scene cannot be classified (with `on_error` `skip`, at the end), or two
+            scenes have the same name, or the Ray cluster cannot be used.
     """
+    chosen = PredictionOptions() if options is None else options
+    products = product_options(chosen)
     sources = scene_sources(scenes)
-    model = load_run(run, merged=True)
-    _tell_units(model, complex_part)
-    options = ReadOptions(complex_part, model.card.pixel_size, match_resolution, missing_bands)
+    model = load_run(run, merged=True) if model is None else model
+    reading = read_options(model, chosen)
     described = _description(model, run)
     failures: list[tuple[str, str]] = []
-    with tile_progress(console) as bar, _Outcomes(run, workers, len(sources)) as outcomes:
+    whole = partial(
+        predict_scene,
+        out_dir=out,
+        tile=chosen.tile,
+        stride=chosen.stride,
+        augmentation=chosen.augmentation,
+        resolution=chosen.resolution,
+        options=reading,
+        products=products,
+        description=described,
+    )
+    engine = engine_for(run, model, chosen.workers, ray_cluster(chosen))
+    at_once = min(chosen.workers, len(sources))
+    with tile_progress(console) as bar, Outcomes(engine, at_once) as outcomes:
 
         def classify(source: SceneSource, engine: Engine | None) -> ScenePrediction:
             task = bar.add_task(source.name, total=None)
+
+            def show(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total)
+
             try:
-                return predict_scene(
-                    source,
-                    model,
-                    out,
-                    tile=tile,
-                    stride=stride,
-                    augmentation=augmentation,
-                    resolution=resolution,
-                    options=options,
-                    products=products,
-                    description=described,
-                    engine=engine,
-                    progress=lambda done, total: bar.update(task, completed=done, total=total),
-                )
+                return whole(source, model, engine=engine, progress=show)
             finally:
                 bar.remove_task(task)
 
-        for source, outcome in outcomes.of(sources, classify):
+        for source, outcome in outcomes.of(sources, classify, whole):
             if not isinstance(outcome, SceneError):
                 yield outcome
                 continue
-            if on_error == "stop":
+            if chosen.on_error == "stop":
                 raise outcome
             failures.append((source.origin, str(outcome)))
             _write_failures(out / FAILED, failures)
@@ -131,22 +110,49 @@ def predict(
             f"{len(failures)} of {len(sources)} scenes could not be classified; "
             f"'{out / FAILED}' tells why"
         )
-    if on_error == "skip":
+    if chosen.on_error == "skip":
         # That of an earlier call would be taken for this one's.
         (out / FAILED).unlink(missing_ok=True)
 
 
-def _tell_units(model: TrainedModel, complex_part: ComplexPart | None) -> None:
-    if complex_part is None:
-        return
+def product_options(options: PredictionOptions) -> ProductOptions:
+    """Which products are asked for.
+
+    Raises:
+        SceneError: A product is unknown, or the options contradict each other.
+    """
+    names = options.products
+    return ProductOptions(
+        DEFAULT_PRODUCTS if names is None else parse_products(names),
+        options.confidence,
+        options.minimum_confidence,
+        options.minimum_area,
+    )
+
+
+def ray_cluster(options: PredictionOptions) -> RayCluster | None:
+    """The cluster whose actors are the workers; None for processes of this machine."""
+    if options.engine == "processes":
+        return None
+    return RayCluster(options.address, gpus=options.gpus)
+
+
+def read_options(model: TrainedModel, options: ClassificationOptions) -> ReadOptions:
+    """How scenes are read for a model; warns of linear values for a model of decibels.
+
+    Raises:
+        SceneError: Scenes shall be resampled to a pixel size that the model does not know.
+    """
+    part = options.complex_part
     decibel = [b.name for b in model.recipe.data.selected_bands if b.unit is Unit.DECIBEL]
-    if decibel:
+    if part is not None and decibel:
         _LOGGER.warning(
             "--complex %s reads linear values; the model was trained on %s in dB: convert scenes "
             "to dB for it",
-            complex_part,
+            part,
             ", ".join(decibel),
         )
+    return ReadOptions(part, model.card.pixel_size, options.match_resolution, options.missing_bands)
 
 
 def _description(model: TrainedModel, run: Path) -> ModelDescription:
@@ -159,69 +165,6 @@ def _description(model: TrainedModel, run: Path) -> ModelDescription:
         temperature=card.temperature,
         versions=card.versions,
     )
-
-
-@dataclass(frozen=True)
-class _RunLoader:
-    """Loads the model of a run in a worker process, for so many threads."""
-
-    run: Path
-    threads: int
-
-    def __call__(self) -> TrainedModel:
-        torch.set_num_threads(self.threads)
-        return load_run(self.run, merged=True)
-
-
-_Classify = Callable[[SceneSource, Engine | None], ScenePrediction]
-_Outcome = tuple[SceneSource, ScenePrediction | SceneError]
-
-
-class _Outcomes:
-    """Classifies scenes with one process or several, and hands over the outcomes in order."""
-
-    def __init__(self, run: Path, workers: int, scenes: int) -> None:
-        self._engine: Processes | None = None
-        self._at_once = max(1, min(workers, scenes))
-        if workers != 1:
-            threads = max(1, torch.get_num_threads() // max(1, workers))
-            self._engine = Processes(_RunLoader(run.resolve(), threads), workers)
-        self._threads = ThreadPoolExecutor(self._at_once)
-
-    def __enter__(self) -> "_Outcomes":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        # Workers first: scenes under way then end, and keep what they have for the next time.
-        if self._engine is not None:
-            self._engine.close()
-        self._threads.shutdown(cancel_futures=True)
-
-    def of(self, sources: Sequence[SceneSource], classify: _Classify) -> Iterator[_Outcome]:
-        """Classify the scenes; with several processes as many scenes at once."""
-        if self._engine is None:
-            for source in sources:
-                yield source, _attempt(classify, source, None)
-            return
-        rest = iter(sources)
-        waiting: deque[tuple[SceneSource, Future[ScenePrediction | SceneError]]] = deque()
-        while True:
-            for source in islice(rest, self._at_once - len(waiting)):
-                submitted = self._threads.submit(_attempt, classify, source, self._engine)
-                waiting.append((source, submitted))
-            if not waiting:
-                return
-            source, future = waiting.popleft()
-            yield source, future.result()
-
-
-def _attempt(
-    classify: _Classify, source: SceneSource, engine: Engine | None
-) -> ScenePrediction | SceneError:
-    try:
-        return classify(source, engine)
-    except SceneError as error:
-        return error
 
 
 def _write_failures(path: Path, failures: Sequence[tuple[str, str]]) -> None:

@@ -162,7 +162,7 @@ def write_results(folder: Path, metrics: Metrics, trained: Mapping[str, Any]) ->
 
 def write_history(folder: Path, history: Sequence[EpochRecord]) -> None:
     """Write `history.csv`, one row an epoch."""
-    _write_table(folder / HISTORY, pd.DataFrame([asdict(record) for record in history]))
+    _write_table(folder / HISTORY, pd.DataFrame([record.row() for record in history]))
 
 
 def write_inspection(folder: Path, inspected: InspectedData) -> None:

@@ -58,6 +58,8 @@ def main() -> None:
     except RsmetaError as error:
         for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)
+        if sys.stderr.isatty():  # a person reads it; scripts get the errors alone
+            typer.echo(f"help:  {error.documentation()}", err=True)
         sys.exit(error.exit_code)
 
 

@@ -7,14 +7,17 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from rsmeta.cli.dataclass_options import takes
 from rsmeta.cli.options import AsJson, RunFolder, RunOption
 from rsmeta.cli.output import print_json
 from rsmeta.errors import SceneError
+from rsmeta.prediction_options import PredictionOptions
 
 app = typer.Typer()
 
 
 @app.command(epilog="Example: rsmeta predict scene.tif --run runs/latest --out predictions")
+@takes(PredictionOptions, after="out")
 def predict(
     scenes: Annotated[
         list[str] | None,
@@ -34,106 +37,26 @@ def predict(
     ] = None,
     run: RunOption = Path("runs/latest"),
     out: Annotated[Path, typer.Option(help="Folder for the products.")] = Path("predictions"),
-    tile: Annotated[
-        int | None,
-        typer.Option(help="Side of a tile in pixels; default: that of the training chips."),
-    ] = None,
-    stride: Annotated[
-        int | None, typer.Option(help="Step between tiles in pixels; default: half a tile.")
-    ] = None,
-    augmentation: Annotated[
-        Literal["none", "d4"],
-        typer.Option("--tta", help="Test-time augmentation: d4 is the mean of 8 orientations."),
-    ] = "none",
-    resolution: Annotated[
-        Literal["pixel", "cell"],
-        typer.Option(help="Grid of the maps: pixel (the scene's) or cell (one a step)."),
-    ] = "pixel",
-    missing_bands: Annotated[
-        Literal["error", "zero"],
-        typer.Option(help="Bands that a scene lacks: an error, or zero (the training mean)."),
-    ] = "error",
-    match_resolution: Annotated[
-        bool,
-        typer.Option(
-            "--match-resolution", help="Resample scenes to the pixel size of the training chips."
-        ),
-    ] = False,
-    complex_part: Annotated[
-        Literal["amplitude", "power"] | None,
-        typer.Option("--complex", help="Read complex SAR as linear amplitude or power."),
-    ] = None,
-    products: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAMES",
-            help="What to write, with commas: classes, confidence, probabilities, gpkg, parquet, "
-            "summary, quicklook, item, or all. Default: classes,confidence,gpkg,summary,item.",
-        ),
-    ] = None,
-    confidence: Annotated[
-        Literal["float", "byte"],
-        typer.Option(help="Confidence map: float (float32) or byte (uint8 with a scale)."),
-    ] = "float",
-    minimum_confidence: Annotated[
-        float | None,
-        typer.Option(
-            "--min-confidence", help="Confidence in 0..1 below which a cell is 'unknown'."
-        ),
-    ] = None,
-    minimum_area: Annotated[
-        float,
-        typer.Option(help="Merge smaller polygons, in m2, into their largest neighbour."),
-    ] = 0.0,
-    on_error: Annotated[
-        Literal["stop", "skip"],
-        typer.Option(help="After a scene that fails: stop, or skip it and list it in failed.csv."),
-    ] = "stop",
-    workers: Annotated[
-        int, typer.Option(min=1, help="Processes that classify, each with a model of its own.")
-    ] = 1,
     truth: Annotated[
         Path | None, typer.Option(help="Truth raster of the (single) scene, to compare with.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each scene, for scripts.")
     ] = False,
+    options: PredictionOptions = PredictionOptions(),
 ) -> None:
     """Classify scenes tile by tile: maps, polygons, a summary and a STAC item."""
     from rsmeta.prediction import predict as classify
-    from rsmeta.scenes import (
-        Product,
-        ProductOptions,
-        agreement,
-        parse_bands,
-        parse_products,
-        scene_sources,
-    )
-    from rsmeta.scenes.product_options import DEFAULT_PRODUCTS
+    from rsmeta.prediction import product_options
+    from rsmeta.scenes import Product, agreement, parse_bands, scene_sources
 
     sources = scene_sources(scenes or [], parse_bands(bands or []))
     if truth is not None and len(sources) > 1:
         raise SceneError("--truth goes with a single scene; predict the scenes one by one")
-    chosen = DEFAULT_PRODUCTS if products is None else parse_products(products)
-    if truth is not None and Product.CLASSES not in chosen:
+    if truth is not None and Product.CLASSES not in product_options(options).products:
         raise SceneError("--truth is compared with the class map; add classes to --products")
     console = Console(stderr=True)
-    for prediction in classify(
-        sources,
-        run,
-        out,
-        tile=tile,
-        stride=stride,
-        augmentation=augmentation,
-        resolution=resolution,
-        missing_bands=missing_bands,
-        complex_part=complex_part,
-        match_resolution=match_resolution,
-        products=ProductOptions(chosen, confidence, minimum_confidence, minimum_area),
-        on_error=on_error,
-        workers=workers,
-        console=console,
-    ):
+    for prediction in classify(sources, run, out, options, console=console):
         found = None if truth is None else agreement(prediction.classes, truth)
         if as_json:
             agreed = {} if found is None else {"agreement": asdict(found)}

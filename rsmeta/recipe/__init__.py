@@ -22,6 +22,7 @@ from rsmeta.recipe.data import (
 from rsmeta.recipe.distribution import require_divisible
 from rsmeta.recipe.dota import DotaData
 from rsmeta.recipe.labelled_scene import LabelledSceneData
+from rsmeta.recipe.loggers import LoggerName, Loggers
 from rsmeta.recipe.losses import (
     BalancedSoftmax,
     ClassBalanced,
@@ -112,6 +113,8 @@ __all__ = [
     "Ldam",
     "LinearProbe",
     "ListData",
+    "LoggerName",
+    "Loggers",
     "LogitAdjusted",
     "LongTail",
     "Lora",
@@ -149,8 +152,12 @@ __all__ = [
 class Recipe(Section):
     """A fine-tuning run."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="Start of the names of its runs."
+    )
+    seed: int = Field(
+        default=0, ge=0, lt=2**31, description="Of everything random; equal seeds give equal runs."
+    )
     runs: Path = Field(default=Path("runs"), description="Folder that run folders are made in.")
     data: Data
     augmentation: Augmentation = Augmentation()
@@ -161,6 +168,7 @@ class Recipe(Section):
     inner: InnerLoop = InnerLoop()
     outer: OuterLoop = OuterLoop()
     compute: Compute = Compute()
+    loggers: Loggers = Field(default=["tensorboard"])
 
     @model_validator(mode="after")
     def _pretrained_kernel_stays(self) -> "Recipe":

@@ -34,7 +34,7 @@ class LabelledScene(Section):
 class Background(Section):
     """A class of its own for chips that touch no label."""
 
-    name: str = "background"
+    name: str = Field(default="background", description="Name of the class.")
     count: int = Field(ge=1, description="Chips to draw over all scenes, at most.")
 
 
@@ -42,7 +42,7 @@ class LabelledSceneData(SensorChips):
     """Chips cut from scenes at labelled points, lines and polygons, split by spatial blocks."""
 
     source: Literal["labelled_scene"]
-    scenes: list[LabelledScene] = Field(min_length=1)
+    scenes: list[LabelledScene] = Field(min_length=1, description="The scenes.")
     class_column: str = Field(description="Column of the labels that holds the class.")
     classes: list[str] | None = Field(
         default=None,
@@ -68,7 +68,9 @@ class LabelledSceneData(SensorChips):
     maximum_nodata: float = Field(
         default=0.1, ge=0, lt=1, description="Share of a chip without data, at most."
     )
-    background: Background | None = None
+    background: Background | None = Field(
+        default=None, description="A class for unlabelled ground; default: none."
+    )
     block_metres: float = Field(
         gt=0,
         description="Side of the square blocks that go to training or test as a whole; choose it "

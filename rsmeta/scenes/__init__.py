@@ -8,6 +8,7 @@ from rsmeta.scenes.opening import ReadOptions
 from rsmeta.scenes.pipeline import ClassifiedRows
 from rsmeta.scenes.predict import ScenePrediction, predict_rows, predict_scene
 from rsmeta.scenes.product_options import Product, ProductOptions, parse_products
+from rsmeta.scenes.ray_engine import RayCluster, RayWorkers
 from rsmeta.scenes.source import SceneSource
 from rsmeta.scenes.truth import Agreement, agreement
 
@@ -19,6 +20,8 @@ __all__ = [
     "Processes",
     "Product",
     "ProductOptions",
+    "RayCluster",
+    "RayWorkers",
     "ReadOptions",
     "ScenePrediction",
     "SceneSource",

@@ -13,7 +13,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Protocol, Self, cast
 
-from rsmeta.errors import SceneError
+from rsmeta.errors import EngineError, SceneError
 from rsmeta.scenes.classifier import TileClassifier
 from rsmeta.scenes.work import SceneWork, UnitResult, classify_unit, classify_units
 
@@ -33,7 +33,8 @@ class Engine(Protocol):
             units: Tile rows of each unit.
 
         Raises:
-            SceneError: As `classify_units`, or the engine broke down.
+            SceneError: As `classify_units`.
+            EngineError: The engine broke down.
         """
         ...
 
@@ -100,7 +101,7 @@ class Processes:
                     waiting.append(self._pool.submit(_classify, self._loader, work, rows))
                 yield result
         except BrokenProcessPool as cause:
-            raise SceneError(
+            raise EngineError(
                 f"one of {self._workers} worker processes ended unexpectedly, perhaps for lack of "
                 "memory; the same command continues where it stopped, with fewer --workers if need "
                 "be"

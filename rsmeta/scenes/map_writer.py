@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
+from rsmeta.prediction_options import Resolution
 from rsmeta.rasters import RASTER_ERRORS
 from rsmeta.scenes.cell_map import CellMap
 from rsmeta.scenes.cell_writer import CellWriter
@@ -19,8 +20,6 @@ from rsmeta.scenes.legend import Legend
 from rsmeta.scenes.pipeline import ClassifiedRows
 from rsmeta.scenes.product_options import Product, ProductOptions
 from rsmeta.scenes.products import Georeference, class_map_to_cog, to_cog
-
-Resolution = Literal["pixel", "cell"]
 
 _RECORD = "RSMETA_PREDICTION"
 
@@ -117,7 +116,10 @@ class MapWriter:
             if product is Product.CLASSES:
                 class_map_to_cog(draft, target, self.legend, self.place)
             else:
-                predictor = "YES" if self._writers[product].is_float else "NO"
+                # Cells enlarged to pixels are runs of equal values, which differences break up.
+                enlarged = self._resolution == "pixel" and self._grid.cell > 1
+                smooth = self._writers[product].is_float and not enlarged
+                predictor = "YES" if smooth else "NO"
                 to_cog(draft, target, resampling="average", predictor=predictor)
 
     def _open(self, product: Product) -> CellWriter:

@@ -12,7 +12,8 @@ from typing import Any
 
 import rasterio
 
-from rsmeta.errors import SceneError
+from rsmeta.errors import EngineError, SceneError
+from rsmeta.prediction_options import Resolution, TestTimeAugmentation
 from rsmeta.scenes.ahead import ahead
 from rsmeta.scenes.classifier import TileClassifier
 from rsmeta.scenes.delivery import ClassifiedScene
@@ -20,7 +21,7 @@ from rsmeta.scenes.engines import Engine, ThisProcess
 from rsmeta.scenes.fingerprints import Keys
 from rsmeta.scenes.journal import Journal
 from rsmeta.scenes.legend import Legend
-from rsmeta.scenes.map_writer import MapWriter, Resolution, read_record
+from rsmeta.scenes.map_writer import MapWriter, read_record
 from rsmeta.scenes.model_description import ModelDescription
 from rsmeta.scenes.opening import ReadOptions, open_scene
 from rsmeta.scenes.pipeline import ClassifiedRows, classified_rows
@@ -29,7 +30,6 @@ from rsmeta.scenes.product_options import Product, ProductOptions
 from rsmeta.scenes.products import publish
 from rsmeta.scenes.reader import match_bands
 from rsmeta.scenes.source import RasterSource, SceneSource
-from rsmeta.scenes.symmetries import TestTimeAugmentation
 from rsmeta.scenes.work import GridOptions, SceneWork, UnitResult
 
 _LOGGER = logging.getLogger(__name__)
@@ -305,8 +305,9 @@ def _all_units(
             continue
         try:
             result = next(results)
-        except SceneError:
-            if keys.local:  # the same would come of it again
+        except SceneError as error:
+            # The same would come of it again.
+            if keys.local and not isinstance(error, EngineError):
                 journal.remove()
             raise
         journal.store(rows, result)

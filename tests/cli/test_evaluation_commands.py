@@ -36,8 +36,12 @@ def test_evaluate_gives_the_stored_results_again_and_more(finished_run, rsmeta, 
     assert low <= found["accuracy"]["average"] <= high and low < high
     assert found["intervals"]["head"] is None  # no class has so many chips
     assert sum(entry["chips"] for entry in found["calibration"]["bins"]) == found["chips"] == 22
-    for name in ("confusion.csv", "predictions.csv"):
-        assert (tmp_path / "found" / name).read_bytes() == (run / name).read_bytes()
+    confusion = "confusion.csv"
+    assert (tmp_path / "found" / confusion).read_bytes() == (run / confusion).read_bytes()
+    predictions = pd.read_csv(tmp_path / "found" / "predictions.csv")
+    pd.testing.assert_frame_equal(
+        predictions, pd.read_csv(run / "predictions.csv")[predictions.columns]
+    )
 
 
 def test_evaluate_takes_other_chips(finished_run, rsmeta, tmp_path):
@@ -109,7 +113,8 @@ def test_runs_are_compared(finished_run, copied, rsmeta):
     classes = pd.read_csv(copied / "per_class.csv")
     classes.loc[0, "accuracy"] = 0.25
     classes[classes["class"] != "ship"].to_csv(copied / "per_class.csv", index=False)
-    (copied / "predictions.csv").unlink()
+    for name in ("predictions.csv", "features.csv", "chips.csv"):
+        (copied / name).unlink()
     confusion = pd.read_csv(copied / "confusion.csv")
     confusion[confusion["true class"] != "ship"].drop(columns="ship").to_csv(
         copied / "confusion.csv", index=False

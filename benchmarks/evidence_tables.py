@@ -1,17 +1,18 @@
-"""Write the tables of README and docs from the committed results.
+"""Write the tables of the documentation from the committed results.
 
-python benchmarks/readme_tables.py
+python benchmarks/evidence_tables.py
 """
 
 import json
 import re
 from pathlib import Path
 
+import country_cost
 import pandas as pd
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "evidence.md")
+PAGES = (ROOT / "docs" / "evidence.md", ROOT / "docs" / "ray.md")
 _COLUMNS = ["head", "medium", "tail", "average"]
 
 
@@ -125,6 +126,33 @@ def band_removal_table() -> str:
     return "\n".join(lines)
 
 
+def throughput_line() -> str:
+    """Prediction against the bare model, as sentences."""
+    result = json.loads((RESULTS / "scene_throughput.json").read_text())
+    cell, pixel = (result[f"prediction_at_{name}_resolution"] for name in ("cell", "pixel"))
+    return (
+        f"A scene of {result['height']:,} × {result['width']:,} pixels and {result['bands']} "
+        f"bands, {result['threads']} thread(s), {result['rounds']} round(s): "
+        f"{cell['pixels_per_second']:,} pixels/s, {cell['ratio']:.2f} of what the model alone does "
+        f"on batches in memory ({cell['ratio_of_processor_time']:.2f} by processor time); with "
+        f"maps of pixels {pixel['ratio']:.2f} ({pixel['ratio_of_processor_time']:.2f})."
+    )
+
+
+def terratorch_table() -> str:
+    """Time and memory of the same model by rsmeta and by TerraTorch."""
+    result = json.loads((RESULTS / "terratorch_inference.json").read_text())
+    lines = ["| | time | processor time | memory | wrong pixels |", "|---" * 5 + "|"]
+    names = {"rsmeta": "rsmeta", "terratorch": f"TerraTorch {result['terratorch_version']}"}
+    for side, name in names.items():
+        row = result[side]
+        lines.append(
+            f"| {name} | {row['seconds']:.1f} s | {row['processor_seconds']:.1f} s | "
+            f"{row['peak_megabytes']:,.0f} MB | {row['wrong_pixels']} |"
+        )
+    return "\n".join(lines)
+
+
 def fill(text: str) -> str:
     """Replace what stands between the markers of a text by what the results say."""
     parts = {
@@ -134,6 +162,9 @@ def fill(text: str) -> str:
         "speed_table": speed_table,
         "speed_line": speed_line,
         "band_removal": band_removal_table,
+        "country_cost": country_cost.table,
+        "scene_throughput": throughput_line,
+        "terratorch": terratorch_table,
     }
     for name, make in parts.items():
         pattern = rf"(<!-- results: {name} -->\n).*?(<!-- end -->)"
