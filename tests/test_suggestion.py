@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import geopandas as gpd
-import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -79,11 +79,10 @@ def test_the_same_tiles_are_suggested_again_and_labels_are_never_overwritten(sug
 
 @pytest.mark.slow
 def test_suggested_labels_help_the_tail_more_than_random_ones():
-    """The comparison of the benchmark, on fewer seeds."""
+    """The comparison of the benchmark, on two of its twelve seeds: one seed tells little."""
     compare = runpy.run_path(str(ROOT / "benchmarks" / "suggest_labels.py"))["compare"]
-    rows = [row for seed in (0, 1) for row in compare(seed, 1024, 8, 20)]
-    accuracy = {
-        name: np.mean([row["tail_accuracy"] for row in rows if row["labels"] == name])
-        for name in ("before", "random", "suggested")
-    }
-    assert accuracy["suggested"] > accuracy["random"]
+    table = pd.DataFrame(row for seed in (2, 7) for row in compare(seed, 1280, 20))
+    found = table.groupby("labels")[["tail_accuracy", "tail_tiles", "labelled_tiles"]].mean()
+    suggested, random, before = (found.loc[name] for name in ("suggested", "random", "before"))
+    assert suggested["tail_accuracy"] > max(random["tail_accuracy"], before["tail_accuracy"])
+    assert suggested["tail_tiles"] > random["tail_tiles"]

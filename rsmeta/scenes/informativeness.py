@@ -4,17 +4,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
+_SAME = 0.5
+_LAST = 1e-3
+
 
 def rarity(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weight of each class: the square root of the largest training count over its own.
-
-    The square root keeps a trace of probability for the rarest class from outweighing all else, as
-    in square-root sampling (Mahajan et al. 2018, arXiv 1805.00932).
+    """Weight of each class: the largest training count over its own, 1 for the most frequent.
 
     Args:
         counts: (classes,), training chips of each class, 1 or more.
     """
-    weights: NDArray[np.float64] = np.sqrt(counts.max() / counts)
+    weights: NDArray[np.float64] = counts.max() / counts
     return weights
 
 
@@ -25,12 +25,13 @@ def informativeness(
 ) -> NDArray[np.float64]:
     """How much the label of each tile is expected to tell.
 
-    Three factors. Uncertainty: the entropy of the prediction over its largest value,
-    - sum_c p_c ln p_c / ln C (Settles 2009, Active Learning Literature Survey, section 3.1).
-    Rarity: the expected weight of the true class, sum_c p_c w_c. Consistency: the probability that
-    the tile and those around it are of one class, sum_c p_c q_c, squared: a tile across the border
-    of two things is uncertain whatever the model learns, and nobody can label it. On simulated
-    scenes most of the tiles chosen without this factor are such.
+    Uncertainty times rarity: the entropy of the prediction over its largest value,
+    - sum_c p_c ln p_c / ln C (Settles 2009, Active Learning Literature Survey, section 3.1), and
+    the expected weight of the true class, sum_c p_c w_c.
+
+    A tile across the border of two things is uncertain whatever the model learns, and nobody can
+    label it. Where the probability that a tile and those around it are of one class, sum_c p_c q_c,
+    is below one half, it is a further factor, with 0.001: such tiles come last.
 
     Args:
         probabilities: p, (tiles, classes), calibrated, two classes at least.
@@ -42,9 +43,9 @@ def informativeness(
     """
     exact = probabilities.astype(np.float64)
     uncertainty = entr(exact).sum(axis=1) / np.log(exact.shape[1])
-    consistency = (exact * around).sum(axis=1) ** 2
-    scores: NDArray[np.float64] = uncertainty * (exact @ weights) * consistency
-    return scores
+    same = (exact * around).sum(axis=1)
+    scores: NDArray[np.float64] = uncertainty * (exact @ weights)
+    return np.where(same >= _SAME, scores, _LAST * same * scores)
 
 
 def mean_around(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
