@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rsmeta.bands import Unit
 from rsmeta.errors import SceneError
 from rsmeta.rasters import ComplexPart
+from rsmeta.recipe import Precision
 from rsmeta.runs import TrainedModel, load_run
 from rsmeta.scenes import (
     Engine,
@@ -61,6 +62,7 @@ def predict(
     on_error: OnError = "stop",
     workers: int = 1,
     cluster: RayCluster | None = None,
+    precision: Precision | None = None,
     console: Console | None = None,
 ) -> Iterator[ScenePrediction]:
     """Classify scenes with the model of a run, one after the other.
@@ -88,6 +90,8 @@ def predict(
         cluster: The Ray cluster whose actors are the workers; None for processes of this machine.
             As many scenes as can be shared out evenly are done whole, each by one worker that
             writes its products to `out`, a folder that all machines share.
+        precision: Of the backbone's matrix products; None for the recipe's, in which it was
+            trained.
         console: Where to draw the progress bar; None for no bar.
 
     Yields:
@@ -99,7 +103,7 @@ def predict(
             the same name, or the Ray cluster cannot be used.
     """
     sources = scene_sources(scenes)
-    model = load_run(run, merged=True)
+    model = load_run(run, merged=True, precision=precision)
     _tell_units(model, complex_part)
     options = ReadOptions(complex_part, model.card.pixel_size, match_resolution, missing_bands)
     described = _description(model, run)
@@ -115,7 +119,7 @@ def predict(
         products=products,
         description=described,
     )
-    engine = _engine(run, model, workers, cluster)
+    engine = _engine(run, model, workers, cluster, precision)
     with _progress_bar(console) as bar, _Outcomes(engine, min(workers, len(sources))) as outcomes:
 
         def classify(source: SceneSource, engine: Engine | None) -> ScenePrediction:
@@ -178,10 +182,11 @@ class _RunLoader:
 
     run: Path
     threads: int
+    precision: Precision | None
 
     def __call__(self) -> TrainedModel:
         torch.set_num_threads(self.threads)
-        return load_run(self.run, merged=True)
+        return load_run(self.run, merged=True, precision=self.precision)
 
 
 @dataclass(frozen=True)
@@ -207,7 +212,11 @@ class _ModelCopy:
 
 
 def _engine(
-    run: Path, model: TrainedModel, workers: int, cluster: RayCluster | None
+    run: Path,
+    model: TrainedModel,
+    workers: int,
+    cluster: RayCluster | None,
+    precision: Precision | None,
 ) -> Processes | RayWorkers | None:
     """Who classifies; None for this process."""
     if cluster is not None:
@@ -216,7 +225,7 @@ def _engine(
     if workers == 1:
         return None
     threads = max(1, torch.get_num_threads() // max(1, workers))
-    return Processes(_RunLoader(run.resolve(), threads), workers)
+    return Processes(_RunLoader(run.resolve(), threads, precision), workers)
 
 
 _Classify = Callable[[SceneSource, Engine | None], ScenePrediction]

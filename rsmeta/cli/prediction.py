@@ -102,6 +102,10 @@ def predict(
     gpus: Annotated[
         float, typer.Option(min=0.0, help="GPUs of each Ray worker, or a fraction of one.")
     ] = 0.0,
+    precision: Annotated[
+        Literal["float32", "bfloat16"] | None,
+        typer.Option(help="Of the backbone's matrix products; default: the run's."),
+    ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="Truth raster of the (single) scene, to compare with.")
     ] = None,
@@ -143,6 +147,7 @@ def predict(
         on_error=on_error,
         workers=workers,
         cluster=RayCluster(address, gpus=gpus) if engine == "ray" else None,
+        precision=precision,
         console=console,
     ):
         for product, path in prediction.files.items():
