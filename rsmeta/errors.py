@@ -10,6 +10,11 @@ class RsmetaError(Exception):
 
     exit_code = 1
 
+    @classmethod
+    def documentation(cls) -> str:
+        """Where the documentation tells of errors of this class."""
+        return f"docs/troubleshooting.md#{cls.__name__.lower()}"
+
 
 class RecipeError(RsmetaError):
     """A recipe cannot be read or fails validation; one problem a line."""

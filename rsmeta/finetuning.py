@@ -1,12 +1,10 @@
 """Fine-tuning from recipe to run folder."""
 
 import logging
-import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import lightning as L
 import torch
@@ -20,37 +18,27 @@ from rsmeta.data.outer_split import SMALLEST_SPLIT_CLASS
 from rsmeta.data.statistics import BandStatistics
 from rsmeta.drafts import final_path, hidden_folder, new_run, unfinished_run
 from rsmeta.errors import RunError
-from rsmeta.longtail.calibration import expected_calibration_error
+from rsmeta.gamma_history import write_gamma_history
 from rsmeta.longtail.groups import class_groups
-from rsmeta.longtail.metrics import Metrics, compute_metrics
-from rsmeta.longtail.predictions import ChipPredictions
+from rsmeta.longtail.metrics import Metrics
 from rsmeta.models.classifier import BuiltModel, ChipClassifier, build_classifier
-from rsmeta.models.contribution import contributions
 from rsmeta.models.frozen_prefix import require_frozen_prefix
 from rsmeta.models.normalisation import require_normalised
 from rsmeta.models.pruned import keep_sites
 from rsmeta.origin import origin_of, require_same
-from rsmeta.peft.sites import AnySite, modulated_sites
-from rsmeta.prediction_table import write_predictions
+from rsmeta.peft.sites import modulated_sites
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import read_recipe
-from rsmeta.report.run_report import write_report
+from rsmeta.run_results import evaluate, write_run
 from rsmeta.runs import (
     RECIPE,
-    ModelCard,
-    current_versions,
     write_history,
     write_inspection,
-    write_json,
-    write_model,
-    write_modulators,
-    write_plan,
     write_recipe,
-    write_results,
 )
-from rsmeta.train.calibration import Calibration, calibrate
 from rsmeta.train.checkpoint import CHECKPOINT, StateDict, read_checkpoint
 from rsmeta.train.checkpointing import Checkpointing
+from rsmeta.train.loggers import open_loggers
 from rsmeta.train.module import FinetuningModule
 from rsmeta.train.nonfinite import NonFiniteError, told
 from rsmeta.train.progress import TrainingProgress
@@ -60,7 +48,6 @@ from rsmeta.train.trainer import (
     build_trainer,
     fit,
     follows,
-    quiet_lightning,
     seed_everything,
     start_at,
 )
@@ -81,36 +68,15 @@ class FinishedRun:
     metrics: Metrics
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What was found about a trained model.
-
-    Attributes:
-        metrics: Results on the test chips.
-        predictions: What the model says of each test chip.
-        contributions: Of each site, see `rsmeta.models.contribution`; measured on training chips.
-        trained_parameters: Number of trained parameters: adapters, head and learned modulators.
-        seconds: Time that the test took.
-        calibration: The temperature of its confidences.
-        calibration_errors: Expected calibration error on the test chips, in 0..1, without and with
-            that temperature.
-    """
-
-    metrics: Metrics
-    predictions: ChipPredictions
-    contributions: dict[AnySite, float]
-    trained_parameters: int
-    seconds: float
-    calibration: Calibration
-    calibration_errors: tuple[float, float]
-
-
-def finetune(recipe: Recipe, console: Console | None = None) -> FinishedRun:
+def finetune(
+    recipe: Recipe, console: Console | None = None, callbacks: Sequence[L.Callback] = ()
+) -> FinishedRun:
     """Train and test a recipe's model and write the run folder.
 
     Args:
         recipe: The recipe.
         console: Where to show the plan and the progress; None for nowhere.
+        callbacks: What Lightning is to call besides.
 
     Raises:
         DataError: One line for each chip that cannot be used, or what else is wrong with the data.
@@ -122,16 +88,19 @@ def finetune(recipe: Recipe, console: Console | None = None) -> FinishedRun:
         _train_along(recipe, None)
     with new_run(recipe.runs, recipe.name) as draft:
         write_recipe(draft, recipe)
-        metrics = _finish(draft, recipe, console)
+        metrics = _finish(draft, recipe, console, callbacks)
     return FinishedRun(final_path(draft), metrics)
 
 
-def resume(run: Path, console: Console | None = None) -> FinishedRun:
+def resume(
+    run: Path, console: Console | None = None, callbacks: Sequence[L.Callback] = ()
+) -> FinishedRun:
     """Go on with a run that was interrupted, to the same end on the same machine.
 
     Args:
         run: The path that the run will have.
         console: See `finetune`.
+        callbacks: See `finetune`.
 
     Raises:
         RsmetaError: See `finetune`.
@@ -144,23 +113,32 @@ def resume(run: Path, console: Console | None = None) -> FinishedRun:
     with unfinished_run(run):
         if not (draft / RECIPE).is_file():
             raise RunError(f"run '{run}' was interrupted before it began; start it afresh")
-        metrics = _finish(draft, read_recipe(Recipe, draft / RECIPE), console)
+        metrics = _finish(draft, read_recipe(Recipe, draft / RECIPE), console, callbacks)
     return FinishedRun(final_path(draft), metrics)
 
 
-def _finish(draft: Path, recipe: Recipe, console: Console | None) -> Metrics:
+def _finish(
+    draft: Path, recipe: Recipe, console: Console | None, callbacks: Sequence[L.Callback]
+) -> Metrics:
     """Train, from the folder's checkpoint if there is one, test, and write the run's files."""
     inspected = load_inspected(recipe)
     data, statistics = inspected.data, inspected.statistics
     built = _built(recipe, inspected)
     if console is not None:
         console.print(built.plan_table())
-    history, seconds = _train_with_checkpoints(draft, recipe, inspected, built, console)
-    bank = built.classifier.modulators
-    if bank is not None and bank.left != bank.sites:
-        built = keep_sites(recipe, data.bands, statistics, built.classifier, bank.left)
-    found = evaluate(recipe, data, statistics, built.classifier)
+    with open_loggers(recipe, draft, final_path(draft).name) as log:
+        shown = [] if console is None else [TrainingProgress(console)]
+        others = [log, *shown, *callbacks]
+        history, seconds = _train_with_checkpoints(draft, recipe, inspected, built, others)
+        log.tell(history)
+        bank = built.classifier.modulators
+        sites = () if bank is None else bank.sites
+        if bank is not None and bank.left != bank.sites:
+            built = keep_sites(recipe, data.bands, statistics, built.classifier, bank.left)
+        found = evaluate(recipe, data, statistics, built.classifier)
+        log.tell_test(found.metrics)
     write_history(draft, history)
+    write_gamma_history(draft, history, sites)
     write_inspection(draft, inspected)
     times = {"training_seconds": round(seconds, 2)}
     write_run(draft, recipe, data, statistics, built, found, times)
@@ -202,7 +180,7 @@ def _train_with_checkpoints(
     recipe: Recipe,
     inspected: InspectedData,
     built: BuiltModel,
-    console: Console | None,
+    others: Sequence[L.Callback],
 ) -> tuple[list[EpochRecord], float]:
     """What happened in each epoch, and how many seconds training took."""
     data, statistics = inspected.data, inspected.statistics
@@ -213,10 +191,9 @@ def _train_with_checkpoints(
         require_same(str(final_path(draft)), begun.origin, origin)
     done = 0.0 if begun is None else begun.seconds
     checkpointing = Checkpointing(draft, origin, recipe.compute.checkpoint_every, done)
-    callbacks = [checkpointing, *([] if console is None else [TrainingProgress(console)])]
     try:
         state = None if begun is None else begun.state
-        history = train(recipe, data, statistics, built, callbacks, state)
+        history = train(recipe, data, statistics, built, [checkpointing, *others], state)
     except NonFiniteError as error:
         raise told(error, data, draft) from error
     return history, checkpointing.seconds
@@ -288,109 +265,3 @@ def _cache_features(
     classifier.to(device).eval()
     datamodule.keep_tokens(lambda images: classifier.frozen_tokens(images.to(device)))
     classifier.train()
-
-
-def evaluate(
-    recipe: Recipe, data: LabelledData, statistics: BandStatistics, classifier: ChipClassifier
-) -> Evaluation:
-    """Calibrate, classify the test chips, and measure the sites' contributions on training chips.
-
-    Args:
-        recipe: The classifier's recipe.
-        data: Its chips.
-        statistics: Statistics that normalise the bands.
-        classifier: The trained classifier.
-
-    Raises:
-        DataError: A chip is missing or unreadable.
-    """
-    datamodule = ChipDataModule(recipe, data, statistics)
-    counts = data.train_counts
-    groups = class_groups(recipe.long_tail, data.classes, counts)
-    module = FinetuningModule(recipe, classifier, counts, groups, datamodule)
-    calibration = calibrate(classifier, datamodule, balanced=recipe.outer.balanced)
-    started = time.perf_counter()
-    with quiet_lightning():
-        build_trainer(recipe, []).test(module, datamodule, verbose=False)
-    seconds = round(time.perf_counter() - started, 2)
-    logits, labels = module.tested
-    raw = ChipPredictions.from_logits(logits, labels)
-    predictions = ChipPredictions.from_logits(logits / calibration.temperature, labels)
-    return Evaluation(
-        compute_metrics(predictions.confusion(len(counts)), data.classes, counts, groups),
-        predictions,
-        contributions(classifier, datamodule.balanced_batches()),
-        sum(tensor.numel() for tensor in classifier.parameters() if tensor.requires_grad),
-        seconds,
-        calibration,
-        (expected_calibration_error(raw), expected_calibration_error(predictions)),
-    )
-
-
-def write_run(
-    folder: Path,
-    recipe: Recipe,
-    data: LabelledData,
-    statistics: BandStatistics,
-    built: BuiltModel,
-    evaluation: Evaluation,
-    seconds: Mapping[str, float],
-) -> None:
-    """Write all files of a run folder that holds its history already.
-
-    Args:
-        folder: A folder of `new_run`.
-        recipe: The model's recipe.
-        data: Its chips.
-        statistics: Statistics that normalise the bands.
-        built: The trained model.
-        evaluation: Its results.
-        seconds: Times for `resources.json`, besides that of the test.
-
-    Raises:
-        RunError: The history is missing, or a file cannot be written.
-    """
-    card = ModelCard(
-        classes=data.classes,
-        bands=tuple(band.name for band in data.bands),
-        statistics=statistics,
-        tile_size=data.tile_size,
-        backbone=recipe.backbone.name,
-        backbone_sha256=built.backbone_sha256,
-        sites=tuple(modulated_sites(built.plan)),
-        versions=current_versions(),
-        pixel_size=data.pixel_size,
-        temperature=evaluation.calibration.temperature,
-    )
-    write_recipe(folder, recipe)
-    write_plan(folder, built.plan)
-    write_model(folder, built.classifier, card)
-    facts = {
-        "method": recipe.peft.method,
-        "trainable_parameters": evaluation.trained_parameters,
-        "backbone_parameters": built.backbone_parameters,
-        "train_chips": len(data.train),
-        "test_chips": len(data.test),
-        "temperature": evaluation.calibration.temperature,
-        "temperature_fitted_on": evaluation.calibration.fitted_on,
-        "temperature_chips": evaluation.calibration.chips,
-        "calibration_error_before": evaluation.calibration_errors[0],
-        "calibration_error": evaluation.calibration_errors[1],
-    }
-    write_results(folder, evaluation.metrics, facts)
-    write_predictions(folder, data.test, data.classes, evaluation.predictions)
-    write_modulators(folder, built.plan, built.classifier, evaluation.contributions)
-    resources: dict[str, Any] = {**seconds, "test_seconds": evaluation.seconds}
-    resources |= {"peak_memory_megabytes": _peak_memory(), **card.versions}
-    write_json(folder / "resources.json", resources)
-    write_report(folder)
-
-
-def _peak_memory() -> int | None:
-    """Peak memory of this process in megabytes; None where the system does not tell."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))

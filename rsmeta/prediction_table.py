@@ -12,10 +12,15 @@ from rsmeta.longtail.predictions import ChipPredictions
 
 PREDICTIONS = "predictions.csv"
 _COLUMNS = ["chip", "true class", "predicted class", "confidence"]
+_UNCALIBRATED = "uncalibrated confidence"
 
 
 def write_predictions(
-    folder: Path, chips: ChipSet, classes: Sequence[str], predictions: ChipPredictions
+    folder: Path,
+    chips: ChipSet,
+    classes: Sequence[str],
+    predictions: ChipPredictions,
+    uncalibrated: ChipPredictions | None = None,
 ) -> None:
     """Write each chip with its true class, its predicted class and the confidence in that.
 
@@ -24,6 +29,7 @@ def write_predictions(
         chips: The chips.
         classes: Class names.
         predictions: What the model says of the chips.
+        uncalibrated: The same with the confidences before calibration, for a column of these.
     """
     names = np.array(classes, dtype=object)
     columns = (
@@ -33,15 +39,20 @@ def write_predictions(
         predictions.confidence,
     )
     table = pd.DataFrame(dict(zip(_COLUMNS, columns, strict=True)))
+    if uncalibrated is not None:
+        table[_UNCALIBRATED] = uncalibrated.confidence
     table.to_csv(folder / PREDICTIONS, index=False, lineterminator="\n")
 
 
-def read_predictions(run: Path, classes: Sequence[str]) -> ChipPredictions | None:
+def read_predictions(
+    run: Path, classes: Sequence[str], *, calibrated: bool = True
+) -> ChipPredictions | None:
     """Read what `write_predictions` wrote.
 
     Args:
         run: Run folder.
         classes: Class names.
+        calibrated: Whether to take the confidences after calibration or those before.
 
     Returns:
         The predictions; None where the run has none, as those of older versions.
@@ -59,7 +70,10 @@ def read_predictions(run: Path, classes: Sequence[str]) -> ChipPredictions | Non
             np.array([index[name] for name in table[column]], dtype=np.int64)
             for column in _COLUMNS[1:3]
         )
-        confidence = table["confidence"].to_numpy().astype(np.float64)
+        if not calibrated and _UNCALIBRATED not in table.columns:
+            return None
+        column = _COLUMNS[3] if calibrated else _UNCALIBRATED
+        confidence = table[column].to_numpy().astype(np.float64)
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise RunError(

@@ -8,9 +8,10 @@ from typing import Any
 from rsmeta.data.inspection import load_inspected
 from rsmeta.drafts import final_path, new_run
 from rsmeta.errors import PruningError, RunError
-from rsmeta.finetuning import Evaluation, evaluate, write_run
+from rsmeta.gamma_history import GAMMA_HISTORY
 from rsmeta.models.pruned import keep_sites
 from rsmeta.peft.pruning import Criterion, KeepShare, Threshold, sites_to_keep
+from rsmeta.run_results import Evaluation, evaluate, write_run
 from rsmeta.runs import HISTORY, load_run, write_inspection, write_json
 
 __all__ = ["Criterion", "KeepShare", "PrunedRun", "Threshold", "prune_run"]
@@ -65,7 +66,9 @@ def prune_run(run: Path, criterion: Criterion) -> PrunedRun:
         kept = sites_to_keep(before.contributions, criterion)
         smaller = keep_sites(recipe, data.bands, statistics, model.classifier, kept)
         after = evaluate(recipe, data, statistics, smaller.classifier)
-        shutil.copyfile(run / HISTORY, draft / HISTORY)
+        for name in (HISTORY, GAMMA_HISTORY):
+            if (run / name).is_file():  # runs of older versions have no history of gammas
+                shutil.copyfile(run / name, draft / name)
         write_json(draft / "pruning.json", _facts(parent.name, criterion, before, after))
         write_inspection(draft, inspected)
         write_run(draft, recipe, data, statistics, smaller, after, {})

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -18,13 +18,10 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from rsmeta.errors import RsmetaError, SceneError
+from rsmeta.prediction_options import ComplexPart
 
 RASTER_ERRORS = (RasterioError, CPLE_BaseError)
 """What rasterio raises when GDAL fails: its own errors, and GDAL's where it lets them through."""
-
-
-ComplexPart = Literal["amplitude", "power"]
-"""What to read complex values as: their absolute value, or its square; both linear."""
 
 _MOST_NAMES = 8
 

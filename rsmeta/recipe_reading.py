@@ -52,8 +52,15 @@ def validate(model: type[Model], values: Mapping[str, Any]) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = [_line(model, values, detail) for detail in error.errors()]
-        raise RecipeError(list(dict.fromkeys(lines))) from error
+        raise problems(model, values, error) from error
+
+
+def problems(
+    model: type[BaseModel], values: Mapping[str, Any], error: ValidationError
+) -> RecipeError:
+    """What is wrong with plain values, one line each."""
+    lines = [_line(model, values, detail) for detail in error.errors()]
+    return RecipeError(list(dict.fromkeys(lines)))
 
 
 def _parse(path: Path) -> dict[str, Any]:

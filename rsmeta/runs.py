@@ -162,7 +162,7 @@ def write_results(folder: Path, metrics: Metrics, trained: Mapping[str, Any]) ->
 
 def write_history(folder: Path, history: Sequence[EpochRecord]) -> None:
     """Write `history.csv`, one row an epoch."""
-    _write_table(folder / HISTORY, pd.DataFrame([asdict(record) for record in history]))
+    _write_table(folder / HISTORY, pd.DataFrame([record.row() for record in history]))
 
 
 def write_inspection(folder: Path, inspected: InspectedData) -> None:
@@ -291,6 +291,14 @@ class TrainedModel:
         resized = resize(images.to(device), self.recipe.backbone.image_size)
         logits: Tensor = self.classifier(resized)
         return logits
+
+    @torch.inference_mode()
+    def features(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map tiles (n, bands, height, width) to what the head reads, (n, width)."""
+        device = next(self.classifier.parameters()).device
+        images = torch.from_numpy(tiles).to(device)
+        found = self.classifier.features(resize(images, self.recipe.backbone.image_size))
+        return found.float().cpu().numpy()
 
     def probabilities(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map tiles (n, bands, height, width) to calibrated class probabilities (n, classes)."""

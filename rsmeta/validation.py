@@ -14,6 +14,7 @@ from rsmeta.models.classifier import BuiltModel, ChipClassifier, build_classifie
 from rsmeta.models.frozen_prefix import require_frozen_prefix
 from rsmeta.models.normalisation import require_normalised
 from rsmeta.recipe import Recipe
+from rsmeta.train.loggers import require_loggers
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,10 @@ def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
     Raises:
         DataError: One line for each chip that cannot be used, or what else is wrong with the data.
         BackboneError: The backbone cannot be loaded.
-        RecipeError: The plan does not fit the backbone, nothing of it can be cached, or the
-            augmentation does not fit the bands.
+        RecipeError: The plan does not fit the backbone, nothing of it can be cached, the
+            augmentation does not fit the bands, or a logger is not installed.
     """
+    require_loggers(recipe)
     inspected = load_inspected(recipe)
     data = inspected.data
     counts = data.train_counts

@@ -12,6 +12,7 @@ from rsmeta.data.simulator.product import write_scene
 from rsmeta.data.sources import load_data
 from rsmeta.finetuning import finetune
 from rsmeta.prediction import predict
+from rsmeta.prediction_options import PredictionOptions
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import read_recipe
 from rsmeta.scenes import agreement
@@ -49,7 +50,7 @@ def test_a_labelled_scene_trains_a_model_that_maps_the_scene(product, scene_reci
     run = finetune(scene_recipe)
     assert run.metrics.summary()["average"] > 0.7
     [prediction] = predict(
-        [product.scene], run.folder, tmp_path / "maps", stride=32, resolution="pixel"
+        [product.scene], run.folder, tmp_path / "maps", PredictionOptions(stride=32)
     )
     assert set(prediction.pixels) == set(CLASSES)
     assert agreement(prediction.classes, product.truth).overall > 0.55

@@ -1,15 +1,20 @@
 """pyproject.toml, environment.yml, the Makefile and the README say the same."""
 
 import re
+import shlex
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from typer.main import get_command
+
+from rsmeta.cli import app
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text()
 
@@ -44,32 +49,28 @@ def test_the_demo_runs_what_the_readme_says():
         assert f"\t{command}\n" in recipe
 
 
-def test_every_rsmeta_command_of_readme_and_docs_parses():
-    from typer.main import get_command
+def commands_shown(text):
+    """Words after `rsmeta` of every command, on a line of its own or in a sentence."""
+    lines = re.findall(r"^\s*(?:\$ )?rsmeta (.+)$", text, flags=re.M)
+    inline = re.findall(r"`rsmeta ([^`]+)`", text.replace("\n", " "))
+    return [shlex.split(line, comments=True) for line in [*lines, *inline]]
 
-    from rsmeta.cli import app
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_every_rsmeta_command_of_a_page_parses(page):
     known = get_command(app).commands
-    pages = README + (ROOT / "docs" / "ray.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^    rsmeta (.*?)(?: +#.*)?$", pages, flags=re.M)
-    assert len(lines) >= 8
-    for line in lines:
-        words = re.sub(r'"([^"]*)"', lambda m: m[1].replace(" ", "\0"), line).split()
-        name, arguments = words[0], [word.replace("\0", " ") for word in words[1:]]
-        known[name].make_context(name, arguments, resilient_parsing=False)
+    commands = commands_shown(page.read_text(encoding="utf-8"))
+    assert len(commands) >= (8 if page.name == "README.md" else 0)
+    for name, *arguments in commands:
+        assert name in known
+        if arguments:  # else a sentence about the command
+            known[name].make_context(name, arguments, resilient_parsing=False)
 
 
-def test_the_recipe_of_the_readme_is_valid():
-    from rsmeta.recipe import Recipe
-
-    block = re.search(r"```yaml\n(.*?)```", README, flags=re.S)
-    Recipe.model_validate(yaml.safe_load(block[1]))
-
-
-def test_the_tables_of_readme_and_docs_are_those_of_the_committed_results():
+def test_the_tables_of_the_pages_are_those_of_the_committed_results():
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
-        from readme_tables import PAGES, fill
+        from evidence_tables import PAGES, fill
     finally:
         sys.path.pop(0)
     for page in PAGES:
@@ -88,7 +89,7 @@ def test_everything_imported_is_declared():
     extras = PROJECT["optional-dependencies"]
     always = declared(PROJECT["dependencies"]) | {"pydantic-core"}
     sometimes = declared(extras["onnx"] + extras["peft"] + extras["ray"] + extras["search"])
-    modules = {"yaml": "pyyaml", "PIL": "pillow"}
+    modules = {"yaml": "pyyaml", "PIL": "pillow", "sklearn": "scikit-learn"}
     for path in (ROOT / "rsmeta").rglob("*.py"):
         for indent, module in re.findall(
             r"^(\s*)(?:from|import) ([A-Za-z_0-9]+)", path.read_text(), flags=re.M
@@ -100,5 +101,5 @@ def test_everything_imported_is_declared():
 
 def test_the_tests_have_all_extras():
     extras = PROJECT["optional-dependencies"]
-    for name in ("onnx", "peft", "ray", "search"):
+    for name in ("docs", "onnx", "peft", "ray", "search"):
         assert set(extras[name]) <= set(extras["test"])

@@ -5,6 +5,7 @@ import rasterio
 from scene_files import write_raster
 
 from rsmeta.prediction import predict
+from rsmeta.prediction_options import PredictionOptions
 from rsmeta.runs import load_run
 
 
@@ -15,7 +16,8 @@ def test_bfloat16_is_near_float32_and_not_taken_for_it(finished_run, tmp_path):
     scene = write_raster(tmp_path / "scene.tif", values.astype(np.float32), names=model.bands)
 
     def confidence(precision):
-        (done,) = predict([scene], run, tmp_path / "out", precision=precision, resolution="cell")
+        options = PredictionOptions(precision=precision, resolution="cell")
+        (done,) = predict([scene], run, tmp_path / "out", options, model=model)
         with rasterio.open(done.confidence) as dataset:
             return dataset.read(1)
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rsmeta.cli.options import AsJson
+from rsmeta.cli.output import print_json
 from rsmeta.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ def init(
         str | None, typer.Option(help="Bands of the files in file order, e.g. VV,VH.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Recipe to write.")] = Path("recipe.yaml"),
+    as_json: AsJson = False,
 ) -> None:
     """Look at chips or at a labelled scene and write a recipe for them."""
     if chips is None and table is None and scene is None:
@@ -55,6 +58,9 @@ def init(
     else:
         draft, listing = _from_chips(chips, table, sensor, names, out)
     write_draft(out, draft, listing)
+    if as_json:
+        print_json({"recipe": out, "checks": list(draft.checks)})
+        return
     for line in draft.checks:
         typer.echo(f"check:  {line}")
     typer.echo(f"recipe: {out}; next: rsmeta validate {out}")
@@ -131,4 +137,4 @@ def _ask(question: str, option: str) -> str:
 
 
 def _is_interactive() -> bool:
-    return sys.stdin.isatty()
+    return sys.stdin.isatty() and sys.stdout.isatty()

@@ -14,6 +14,7 @@ from rsmeta.cli.evaluation_tables import (
     summary_table,
 )
 from rsmeta.cli.options import AsJson, RunFolder
+from rsmeta.cli.output import print_json
 from rsmeta.errors import RunError
 
 app = typer.Typer()
@@ -83,11 +84,14 @@ def _evaluate_scene(run: Path, scene: str, truth: Path, class_column: str, as_js
 
 
 @app.command(epilog="Example: rsmeta verify runs/latest")
-def verify(run: RunFolder) -> None:
+def verify(run: RunFolder, as_json: AsJson = False) -> None:
     """Recompute the stored test results of a run; fail if they differ."""
     from rsmeta.evaluation import verify_run
 
     difference = verify_run(run)
+    if as_json:
+        print_json({"run": run, "largest_difference": difference})
+        return
     typer.echo(f"run '{run}' gives its stored results again (largest difference {difference:.1g})")
 
 
@@ -108,8 +112,12 @@ def compare(
 
 
 @app.command(epilog="Example: rsmeta report runs/latest")
-def report(run: RunFolder) -> None:
+def report(run: RunFolder, as_json: AsJson = False) -> None:
     """Write the report of a run anew."""
     from rsmeta.report import write_report
 
-    typer.echo(write_report(run))
+    path = write_report(run)
+    if as_json:
+        print_json({"report": path})
+    else:
+        typer.echo(path)

@@ -1,17 +1,23 @@
 """Commands that use a model: predict, export."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
+from rsmeta.cli.dataclass_options import takes
+from rsmeta.cli.options import AsJson, RunFolder, RunOption
+from rsmeta.cli.output import print_json
 from rsmeta.errors import SceneError
+from rsmeta.prediction_options import PredictionOptions
 
 app = typer.Typer()
 
 
 @app.command(epilog="Example: rsmeta predict scene.tif --run runs/latest --out predictions")
+@takes(PredictionOptions, after="out")
 def predict(
     scenes: Annotated[
         list[str] | None,
@@ -29,131 +35,36 @@ def predict(
             "items, of each (B02=blue.tif,B03=green.tif); default: the rasters' descriptions.",
         ),
     ] = None,
-    run: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/latest"),
+    run: RunOption = Path("runs/latest"),
     out: Annotated[Path, typer.Option(help="Folder for the products.")] = Path("predictions"),
-    tile: Annotated[
-        int | None,
-        typer.Option(help="Side of a tile in pixels; default: that of the training chips."),
-    ] = None,
-    stride: Annotated[
-        int | None, typer.Option(help="Step between tiles in pixels; default: half a tile.")
-    ] = None,
-    augmentation: Annotated[
-        Literal["none", "d4"],
-        typer.Option("--tta", help="Test-time augmentation: d4 is the mean of 8 orientations."),
-    ] = "none",
-    resolution: Annotated[
-        Literal["pixel", "cell"],
-        typer.Option(help="Grid of the maps: pixel (the scene's) or cell (one a step)."),
-    ] = "pixel",
-    missing_bands: Annotated[
-        Literal["error", "zero"],
-        typer.Option(help="Bands that a scene lacks: an error, or zero (the training mean)."),
-    ] = "error",
-    match_resolution: Annotated[
-        bool,
-        typer.Option(
-            "--match-resolution", help="Resample scenes to the pixel size of the training chips."
-        ),
-    ] = False,
-    complex_part: Annotated[
-        Literal["amplitude", "power"] | None,
-        typer.Option("--complex", help="Read complex SAR as linear amplitude or power."),
-    ] = None,
-    products: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAMES",
-            help="What to write, with commas: classes, confidence, probabilities, gpkg, parquet, "
-            "summary, quicklook, item, or all. Default: classes,confidence,gpkg,summary,item.",
-        ),
-    ] = None,
-    confidence: Annotated[
-        Literal["float", "byte"],
-        typer.Option(help="Confidence map: float (float32) or byte (uint8 with a scale)."),
-    ] = "float",
-    minimum_confidence: Annotated[
-        float | None,
-        typer.Option(
-            "--min-confidence", help="Confidence in 0..1 below which a cell is 'unknown'."
-        ),
-    ] = None,
-    minimum_area: Annotated[
-        float,
-        typer.Option(help="Merge smaller polygons, in m2, into their largest neighbour."),
-    ] = 0.0,
-    on_error: Annotated[
-        Literal["stop", "skip"],
-        typer.Option(help="After a scene that fails: stop, or skip it and list it in failed.csv."),
-    ] = "stop",
-    workers: Annotated[
-        int, typer.Option(min=1, help="Processes that classify, each with a model of its own.")
-    ] = 1,
-    engine: Annotated[
-        Literal["processes", "ray"],
-        typer.Option(help="Workers are processes of this machine, or actors of a Ray cluster."),
-    ] = "processes",
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="Ray cluster: auto (one that runs), HOST:PORT; default: one here, or a new one."
-        ),
-    ] = None,
-    gpus: Annotated[
-        float, typer.Option(min=0.0, help="GPUs of each Ray worker, or a fraction of one.")
-    ] = 0.0,
-    precision: Annotated[
-        Literal["float32", "bfloat16"] | None,
-        typer.Option(help="Of the backbone's matrix products; default: the run's."),
-    ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="Truth raster of the (single) scene, to compare with.")
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for each scene, for scripts.")
+    ] = False,
+    options: PredictionOptions = PredictionOptions(),
 ) -> None:
     """Classify scenes tile by tile: maps, polygons, a summary and a STAC item."""
     from rsmeta.prediction import predict as classify
-    from rsmeta.scenes import (
-        Product,
-        ProductOptions,
-        RayCluster,
-        agreement,
-        parse_bands,
-        parse_products,
-        scene_sources,
-    )
-    from rsmeta.scenes.product_options import DEFAULT_PRODUCTS
+    from rsmeta.prediction import product_options
+    from rsmeta.scenes import Product, agreement, parse_bands, scene_sources
 
     sources = scene_sources(scenes or [], parse_bands(bands or []))
     if truth is not None and len(sources) > 1:
         raise SceneError("--truth goes with a single scene; predict the scenes one by one")
-    chosen = DEFAULT_PRODUCTS if products is None else parse_products(products)
-    if truth is not None and Product.CLASSES not in chosen:
+    if truth is not None and Product.CLASSES not in product_options(options).products:
         raise SceneError("--truth is compared with the class map; add classes to --products")
-    if engine != "ray" and (address is not None or gpus):
-        raise SceneError("--address and --gpus are those of a Ray cluster; add --engine ray")
     console = Console(stderr=True)
-    for prediction in classify(
-        sources,
-        run,
-        out,
-        tile=tile,
-        stride=stride,
-        augmentation=augmentation,
-        resolution=resolution,
-        missing_bands=missing_bands,
-        complex_part=complex_part,
-        match_resolution=match_resolution,
-        products=ProductOptions(chosen, confidence, minimum_confidence, minimum_area),
-        on_error=on_error,
-        workers=workers,
-        cluster=RayCluster(address, gpus=gpus) if engine == "ray" else None,
-        precision=precision,
-        console=console,
-    ):
+    for prediction in classify(sources, run, out, options, console=console):
+        found = None if truth is None else agreement(prediction.classes, truth)
+        if as_json:
+            agreed = {} if found is None else {"agreement": asdict(found)}
+            print_json(asdict(prediction) | agreed)
+            continue
         for product, path in prediction.files.items():
             typer.echo(f"{product + ':':<15}{path}")
-        if truth is not None:
-            found = agreement(prediction.classes, truth)
+        if found is not None:
             typer.echo(
                 f"agreement:     {found.overall:.1%} of the labelled pixels, "
                 f"{found.mean_recall:.1%} on average over classes"
@@ -162,7 +73,7 @@ def predict(
 
 @app.command(epilog="Example: rsmeta export runs/latest --to onnx")
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    run: RunFolder,
     to: Annotated[
         Literal["timm", "onnx", "peft"],
         typer.Option(
@@ -173,9 +84,14 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="Folder to write; default: RUN/export/FORMAT.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Export the model of a run to a format that other programs read."""
     from rsmeta.export import export_run
 
-    for path in export_run(run, to, run / "export" / to if out is None else out):
+    files = export_run(run, to, run / "export" / to if out is None else out)
+    if as_json:
+        print_json({"files": list(files)})
+        return
+    for path in files:
         typer.echo(str(path))

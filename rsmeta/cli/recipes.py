@@ -6,20 +6,27 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from rsmeta.cli.options import Overrides, RecipeFile
+from rsmeta.cli.options import AsJson, Overrides, RecipeFile
+from rsmeta.cli.output import print_json
 from rsmeta.cli.plan import print_checked
 
 app = typer.Typer()
 
 
 @app.command(epilog="Example: rsmeta validate recipes/mstar_longtail.yaml")
-def validate(recipe: RecipeFile, overrides: Overrides = None) -> None:
+def validate(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Check all of a recipe that can be checked without training."""
     from rsmeta.recipe import Recipe
     from rsmeta.recipe_reading import read_recipe
     from rsmeta.validation import validate_recipe
 
-    checked = validate_recipe(read_recipe(Recipe, recipe, overrides or []))
+    read = read_recipe(Recipe, recipe, overrides or [])
+    checked = validate_recipe(read)
+    if as_json:
+        from rsmeta.inspecting.recipe import recipe_values
+
+        print_json(recipe_values(read, checked, None))
+        return
     print_checked(checked)
     typer.echo("the recipe is valid")
 
@@ -29,6 +36,7 @@ def pack(
     recipe: RecipeFile,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write (.arrow).")],
     overrides: Overrides = None,
+    as_json: AsJson = False,
 ) -> None:
     """Pack all chips of a recipe into one file that training reads fast."""
     from rich.progress import Progress
@@ -44,8 +52,12 @@ def pack(
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("chips", total=chips)
         pack_chips(data, out, lambda: bar.advance(task))
-    typer.echo(f"packed: {out} ({chips} chips, {out.stat().st_size / 2**20:,.0f} MiB)")
-    typer.echo(f"data:   {packed_section(packed, data, out)}")
+    size, section = out.stat().st_size, packed_section(packed, data, out)
+    if as_json:
+        print_json({"file": out, "chips": chips, "bytes": size, "data": section})
+        return
+    typer.echo(f"packed: {out} ({chips} chips, {size / 2**20:,.0f} MiB)")
+    typer.echo(f"data:   {section}")
 
 
 @app.command(epilog="Example: rsmeta schema > recipes/recipe.schema.json")

@@ -1,7 +1,7 @@
 """Cutting chips out of scenes at labels, and where there are none."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -90,14 +90,16 @@ class ChipCutter:
         values = reader.read(*window[1:])
         return bool(np.isnan(values[0]).mean() <= self.config.maximum_nodata)
 
-    def unlabelled(self, labels: VectorLabels) -> list[ChipWindow]:
+    def unlabelled(self, labels: Sequence[VectorLabels]) -> list[ChipWindow]:
         """Squares side by side over the scene that touch no feature, with a class or without."""
         grid = self.scene.grid
         columns, rows = (
             np.arange(0, side - self.size + 1, self.size) for side in (grid.width, grid.height)
         )
         corners = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
-        features = shapely.STRtree(np.concatenate([labels.geometries, labels.others]))
+        features = shapely.STRtree(
+            np.concatenate([part for found in labels for part in (found.geometries, found.others)])
+        )
         taken = features.query(squares(corners, self.size), predicate="intersects")[0]
         free = np.delete(corners, taken, axis=0)
         return [ChipWindow(self.number, column, row, self.size) for column, row in free.tolist()]
@@ -113,11 +115,11 @@ def background_chips(
     if config.background is None:
         return []
     name, count = config.background.name, config.background.count
-    free = [
-        window
-        for cutter, found in zip(cutters, labels, strict=True)
-        for window in cutter.unlabelled(found)
-    ]
+    # A raster may be there several times, with labels in several files.
+    rasters: dict[Hashable, tuple[ChipCutter, list[VectorLabels]]] = {}
+    for cutter, found in zip(cutters, labels, strict=True):
+        rasters.setdefault(cutter.scene.files, (cutter, []))[1].append(found)
+    free = [window for cutter, found in rasters.values() for window in cutter.unlabelled(found)]
     chips: list[LabelledWindow] = []
     with ExitStack() as stack:
         readers = [stack.enter_context(cutter.scene.open()) for cutter in cutters]

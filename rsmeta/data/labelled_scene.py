@@ -40,7 +40,12 @@ def load_labelled_scene(config: LabelledSceneData, seed: int) -> LabelledData:
     scenes = [describe_scene(files.raster, names) for files in config.scenes]
     labels = [
         read_labels(
-            files.labels, files.layer, config.class_column, config.classes, scene.grid, tally
+            files.labels,
+            files.layer,
+            files.class_column or config.class_column,
+            config.classes,
+            scene.grid,
+            tally,
         )
         for files, scene in zip(config.scenes, scenes, strict=True)
     ]
@@ -71,10 +76,13 @@ def _class_names(config: LabelledSceneData, labels: Sequence[VectorLabels]) -> t
                 f"data.background.name '{name}' is also a class of the labels; choose another"
             )
         classes.append(name)
-    if len(classes) < 2:
+    tested = any(scene.split == "blocks" for scene in config.scenes)
+    if len(classes) < (2 if tested else 1):
+        columns = {scene.class_column or config.class_column for scene in config.scenes}
+        listed = "', '".join(sorted(columns))
         raise DataError(
             f"labels hold {len(classes)} class(es) [{', '.join(classes)}] in column "
-            f"'{config.class_column}': there is nothing to tell apart; label more classes or add "
+            f"'{listed}': there is nothing to tell apart; label more classes or add "
             "data.background"
         )
     return tuple(classes)
@@ -121,21 +129,24 @@ def _split(
         _check_classes(classes, [0] * len(classes), tally)
     blocks = blocks_of(scenes, windows, config.block_metres)
     pairs = overlapping_pairs(footprints(scenes, windows, _MARGIN).to_numpy())
-    split = block_split(blocks, labels, pairs, config.test_fraction, seed)
+    chosen = np.array([config.scenes[w.scene].split == "train" for w in windows], dtype=np.bool_)
+    split = block_split(blocks, labels, pairs, config.test_fraction, seed, never_tested=chosen)
     for dropped in np.flatnonzero(~split.train & ~split.test).tolist():
-        tally.leave_out("training chip that overlaps a test chip", 1, chips[dropped].name)
+        what = "chip of split: train in or over a block of test chips"
+        overlapping = "training chip that overlaps a test chip"
+        tally.leave_out(what if chosen[dropped] else overlapping, 1, chips[dropped].name)
     train, test = (
         SceneChips(scenes, [windows[i] for i in np.flatnonzero(part)], labels[part])
         for part in (split.train, split.test)
     )
     counts = [np.bincount(part.labels, minlength=len(classes)).tolist() for part in (train, test)]
     _check_classes(classes, counts[0], tally)
-    if not len(test):
+    if not len(test) and not chosen.all():
         raise DataError(
             f"no chips are left to test with: blocks of {config.block_metres:g} m cannot be "
             "shared out so that each class keeps training chips; make data.block_metres smaller"
         )
-    _tell(classes, counts[1], tally)
+    _tell([] if chosen.all() else classes, [] if chosen.all() else counts[1], tally)
     return LabelledData(
         train, test, classes, config.selected_bands, tuple(tally.lines(classes, *counts))
     )

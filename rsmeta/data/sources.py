@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from rsmeta.data.chip_list import load_list
-from rsmeta.data.chips import CachedChips, ChipSet, LabelledData
+from rsmeta.data.chips import CachedChips, LabelledData
 from rsmeta.data.cifar100 import load_cifar100
+from rsmeta.data.combined import combine
 from rsmeta.data.dota import load_dota
 from rsmeta.data.files import load_folder, load_table
 from rsmeta.data.labelled_scene import load_labelled_scene
@@ -14,8 +15,10 @@ from rsmeta.data.packed import load_packed
 from rsmeta.data.simulated import load_simulated
 from rsmeta.data.torchgeo_sets import load_torchgeo
 from rsmeta.data.units import ConvertedChips
+from rsmeta.errors import DataError
 from rsmeta.recipe import (
     Cifar100Data,
+    CombinedData,
     DotaData,
     FolderData,
     LabelledSceneData,
@@ -26,6 +29,7 @@ from rsmeta.recipe import (
     TableData,
     TorchGeoData,
 )
+from rsmeta.recipe.sources import Data
 
 SOURCES: dict[type[Any], Callable[[Any, int], LabelledData]] = {
     SimulatorData: load_simulated,
@@ -44,13 +48,24 @@ def load_data(recipe: Recipe) -> LabelledData:
     """Load the chips a recipe names, in the units of its bands; files are listed now, read later.
 
     Raises:
-        DataError: Files or columns are missing.
+        DataError: Files or columns are missing, or there is nothing to test with.
     """
-    data = SOURCES[type(recipe.data)](recipe.data, recipe.seed)
-    packed = isinstance(recipe.data, PackedData)  # chips that were converted when packed
-    units = None if packed else recipe.data.units
+    data = _load(recipe.data, recipe.seed)
+    if isinstance(recipe.data, CombinedData | LabelledSceneData) and not len(data.test):
+        raise DataError(
+            "no chips are tested with: all labelled scenes have split: train; set one to blocks"
+        )
+    return replace(data, train=CachedChips(data.train), test=CachedChips(data.test))
 
-    def ready(chips: ChipSet) -> ChipSet:
-        return CachedChips(chips if units is None else ConvertedChips(chips, units))
 
-    return replace(data, train=ready(data.train), test=ready(data.test))
+def _load(section: Data, seed: int) -> LabelledData:
+    if isinstance(section, CombinedData):
+        return combine([_load(part, seed) for part in section.parts])
+    data = SOURCES[type(section)](section, seed)
+    # Chips that were packed were converted then.
+    units = None if isinstance(section, PackedData) else section.units
+    if units is None:
+        return data
+    return replace(
+        data, train=ConvertedChips(data.train, units), test=ConvertedChips(data.test, units)
+    )

@@ -35,6 +35,7 @@ def block_split(
     pairs: NDArray[np.int64],
     fraction: float,
     seed: int,
+    never_tested: NDArray[np.bool_] | None = None,
 ) -> BlockSplit:
     """Choose whole blocks to test with so that every class gives about its share.
 
@@ -51,7 +52,12 @@ def block_split(
         pairs: (pairs, 2), chips that overlap, each pair in both orders.
         fraction: Share of each class to test with, (0, 1).
         seed: Decides between equally good blocks.
+        never_tested: (chips,), chips that have no part in the choice, so that the test chips are
+            the same with and without them, and are dropped where their block is chosen; None for
+            none.
     """
+    if never_tested is not None and never_tested.any():
+        return _split_without(blocks, labels, pairs, fraction, seed, never_tested)
     _, block_of = np.unique(blocks, return_inverse=True)
     known, label_of = np.unique(labels, return_inverse=True)
     number = block_of.max(initial=-1) + 1
@@ -69,6 +75,26 @@ def block_split(
     while (best := greedy.best(chosen, ~chosen)) is not None and greedy.helps(chosen, best):
         chosen[best] = True
     return greedy.parts(chosen)
+
+
+def _split_without(
+    blocks: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    pairs: NDArray[np.int64],
+    fraction: float,
+    seed: int,
+    never_tested: NDArray[np.bool_],
+) -> BlockSplit:
+    """The split of the other chips, and what of these may be trained with."""
+    others = np.flatnonzero(~never_tested)
+    place = np.cumsum(~never_tested) - 1
+    among = ~never_tested[pairs].any(axis=1)
+    split = block_split(blocks[others], labels[others], place[pairs[among]], fraction, seed)
+    train, test = never_tested.copy(), np.zeros_like(never_tested)
+    train[others], test[others] = split.train, split.test
+    train[never_tested & np.isin(blocks, blocks[test])] = False
+    train[pairs[test[pairs[:, 1]], 0]] = False
+    return BlockSplit(train & ~test, test)
 
 
 @dataclass(frozen=True)

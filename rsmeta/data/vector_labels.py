@@ -105,7 +105,8 @@ def read_vectors(path: Path, layer: str | None) -> gpd.GeoDataFrame:
     try:
         if path.suffix.lower() in (".parquet", ".geoparquet"):
             return gpd.read_parquet(path)
-        layers = [str(name) for name in pyogrio.list_layers(path)[:, 0]]
+        # Tables without geometry, such as the styles that QGIS stores, hold no labels.
+        layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
         if layer is None and len(layers) > 1:
             raise DataError(
                 f"labels '{path}' have several layers: {', '.join(layers)}; set layer to one"
@@ -114,7 +115,7 @@ def read_vectors(path: Path, layer: str | None) -> gpd.GeoDataFrame:
             raise DataError(
                 f"labels '{path}' have no layer '{layer}'; they have: {', '.join(layers)}"
             )
-        frame = gpd.read_file(path, layer=layer or layers[0])
+        frame = gpd.read_file(path, layer=layer or next(iter(layers), None))
     except (DataSourceError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"labels '{path}' cannot be read: {reason}") from error

@@ -9,7 +9,7 @@ from rasterio.io import DatasetReader
 
 from rsmeta.errors import SceneError
 from rsmeta.pixel_size import PixelSize
-from rsmeta.rasters import ComplexPart
+from rsmeta.prediction_options import ComplexPart
 from rsmeta.runs import MODEL, ModelCard, read_model
 from rsmeta.scenes.grid import TileGrid
 from rsmeta.scenes.opening import Layer, OpenScene, ReadOptions, open_scene

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rsmeta.bands import Band
 from rsmeta.data.statistics import BandStatistics
+from rsmeta.models.attention import attention_layers, choose_attention
 from rsmeta.models.backbones import build_backbone
 from rsmeta.models.band_training import band_training, check_start
 from rsmeta.models.frozen_prefix import features_of, frozen_blocks, tokens_of
@@ -53,6 +54,7 @@ class ChipClassifier(nn.Module):
         self.head = head
         self._dtype = _PRECISIONS[precision]
         self._frozen = frozen_blocks(backbone)
+        self._attention = attention_layers(backbone)
         shape = (1, -1, 1, 1)
         limits = statistics.limits
         low, high = (None, None) if limits is None else (limits.low, limits.high)
@@ -97,6 +99,7 @@ class ChipClassifier(nn.Module):
 
     def _autocast(self, inputs: Tensor) -> torch.autocast:
         low = self._dtype != torch.float32
+        choose_attention(self._attention, inputs, low, self.backbone.patch_embed.num_patches)
         return torch.autocast(inputs.device.type, dtype=self._dtype, enabled=low)
 
     def inner_parameters(self) -> list[nn.Parameter]:

@@ -52,10 +52,9 @@ def adapted_linear(
 
 
 class _AdaptedLinear(torch.autograd.Function):
-    """Maps x to the output, and gives h = x A^T (tokens, adapted * rank) beside it.
+    """Maps x to the output, and gives h^T = A x^T (adapted * rank, tokens) beside it.
 
-    h is an output so that second derivatives pass through it as it stands in `backward`. A layer
-    with one part takes fewer operations: for small batches their number is what counts.
+    h is an output so that second derivatives pass through it as it stands in `backward`.
     """
 
     @staticmethod
@@ -71,13 +70,10 @@ class _AdaptedLinear(torch.autograd.Function):
         count: int,
     ) -> tuple[Tensor, Tensor]:
         output = F.linear(x, weight, bias)
-        wide = output.view(-1, weight.shape[0])
-        h = F.linear(x.reshape(-1, x.shape[-1]), down.to(x.dtype))
-        scaled = _scaled(up, factor, x.dtype)
-        if count == 1:
-            wide.addmm_(h, scaled[0].t())
-        else:
-            _by_part(wide, count)[parts].baddbmm_(_by_part(h, len(up)), scaled.transpose(1, 2))
+        h = _project(down.to(x.dtype), x.reshape(-1, x.shape[-1]))
+        chosen = output.view(-1, weight.shape[0]).chunk(count, 1)[parts]
+        for part, low, scaled in zip(chosen, h.chunk(len(up)), _scaled(up, factor, x), strict=True):
+            part.addmm_(low.t(), scaled.t())
         ctx.save_for_backward(x, weight, down, up, factor, h)
         ctx.parts, ctx.count = parts, count
         ctx.set_materialize_grads(False)
@@ -89,30 +85,28 @@ class _AdaptedLinear(torch.autograd.Function):
         if grad is None:  # only h was used, which happens in second derivatives alone
             grad = x.new_zeros(*x.shape[:-1], weight.shape[0])
         wide, wanted = grad.reshape(-1, weight.shape[0]), ctx.needs_input_grad
-        scaled = _scaled(up, factor, x.dtype)
-        if ctx.count == 1:
-            narrow = wide @ scaled[0]
-            slope = (h.t() @ wide).t()[None]
-        else:
-            chosen = _by_part(wide, ctx.count)[ctx.parts]
-            narrow = torch.bmm(chosen, scaled).transpose(0, 1).flatten(1)
-            slope = torch.bmm(_by_part(h, len(up)).transpose(1, 2), chosen).transpose(1, 2)
+        chosen = wide.chunk(ctx.count, 1)[ctx.parts]
+        narrow = torch.cat(
+            [_project(b.t(), part) for part, b in zip(chosen, _scaled(up, factor, x), strict=True)]
+        )
         narrow = narrow if grad_h is None else narrow + grad_h
         grad_x = None
         if wanted[0]:
-            grad_x = (wide @ weight).addmm_(narrow, down.to(x.dtype)).view(x.shape)
-        grad_down = (narrow.t() @ x.reshape(-1, x.shape[-1])).to(down.dtype) if wanted[3] else None
-        slope = slope.to(up.dtype)
+            grad_x = (wide @ weight).addmm_(narrow.t(), down.to(x.dtype)).view(x.shape)
+        grad_down = (narrow @ x.reshape(-1, x.shape[-1])).to(down.dtype) if wanted[3] else None
+        slopes = [(low @ part).t() for part, low in zip(chosen, h.chunk(len(up)), strict=True)]
+        slope = torch.stack(slopes).to(up.dtype)
         grad_up = slope * factor[:, None, None] if wanted[4] else None
         grad_factor = (slope * up).sum((1, 2)) if wanted[5] else None
         return grad_x, None, None, grad_down, grad_up, grad_factor, None, None
 
 
-def _scaled(up: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
-    return (up * factor[:, None, None]).to(dtype)
+def _project(matrix: Tensor, tokens: Tensor) -> Tensor:
+    """A few features (rank, tokens) of tokens (tokens, in), by a matrix (rank, in)."""
+    if tokens.dtype == torch.bfloat16:  # the order that CPUs run faster; in float32 it is slower
+        return matrix @ tokens.t()
+    return (tokens @ matrix.t()).t()
 
 
-def _by_part(tensor: Tensor, count: int) -> Tensor:
-    """View (tokens, count * width) as (count, tokens, width)."""
-    parts: Tensor = tensor.unflatten(1, (count, -1)).transpose(0, 1)
-    return parts
+def _scaled(up: Tensor, factor: Tensor, x: Tensor) -> Tensor:
+    return (up * factor[:, None, None]).to(x.dtype)

@@ -1,7 +1,8 @@
 """The modulators: one positive, differentiable scale per site (MetaPEFT, arXiv 2603.01759)."""
 
 import math
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,7 @@ class ModulatorBank(nn.Module):
 
     kept: Tensor
     _entry: Tensor
+    _constant: Tensor | None = None
 
     def __init__(
         self,
@@ -67,10 +69,21 @@ class ModulatorBank(nn.Module):
 
     def gamma(self) -> Tensor:
         """All modulators, (sites,), float32 whatever the precision of training; 0 if dropped."""
+        if self._constant is not None:
+            return self._constant
         gamma = F.softplus(self.rho)
         if self._sharing != "none":
             gamma = gamma[self._entry]
         return gamma if self._all_kept else gamma * self.kept
+
+    @contextmanager
+    def constant(self) -> Iterator[None]:
+        """Within it gamma is a constant: computed once, and nothing differentiates in rho."""
+        self._constant = self.gamma().detach()
+        try:
+            yield
+        finally:
+            self._constant = None
 
     @property
     def left(self) -> tuple[AnySite, ...]:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from rsmeta.recipe.chip_list import ClassNames, ListData, Photo
 from rsmeta.recipe.chips import Clip, OnError, SensorChips
 from rsmeta.recipe.cifar100 import Cifar100Data
+from rsmeta.recipe.combined import CombinedData
 from rsmeta.recipe.data import (
     Augmentation,
     ClassGroups,
@@ -21,6 +22,7 @@ from rsmeta.recipe.data import (
 from rsmeta.recipe.distribution import require_divisible
 from rsmeta.recipe.dota import DotaData
 from rsmeta.recipe.labelled_scene import LabelledSceneData
+from rsmeta.recipe.loggers import LoggerName, Loggers
 from rsmeta.recipe.losses import (
     BalancedSoftmax,
     ClassBalanced,
@@ -90,6 +92,7 @@ __all__ = [
     "ClassGroups",
     "ClassNames",
     "Clip",
+    "CombinedData",
     "Compute",
     "CrossEntropy",
     "Data",
@@ -110,6 +113,8 @@ __all__ = [
     "Ldam",
     "LinearProbe",
     "ListData",
+    "LoggerName",
+    "Loggers",
     "LogitAdjusted",
     "LongTail",
     "Lora",
@@ -147,8 +152,12 @@ __all__ = [
 class Recipe(Section):
     """A fine-tuning run."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="Start of the names of its runs."
+    )
+    seed: int = Field(
+        default=0, ge=0, lt=2**31, description="Of everything random; equal seeds give equal runs."
+    )
     runs: Path = Field(default=Path("runs"), description="Folder that run folders are made in.")
     data: Data
     augmentation: Augmentation = Augmentation()
@@ -159,6 +168,7 @@ class Recipe(Section):
     inner: InnerLoop = InnerLoop()
     outer: OuterLoop = OuterLoop()
     compute: Compute = Compute()
+    loggers: Loggers = Field(default=["tensorboard"])
 
     @model_validator(mode="after")
     def _pretrained_kernel_stays(self) -> "Recipe":

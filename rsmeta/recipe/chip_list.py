@@ -12,7 +12,7 @@ from rsmeta.recipe.section import Section
 class ClassNames(Section):
     """The file that names the classes which lists give as numbers."""
 
-    file: Path
+    file: Path = Field(description="The file.")
     layout: Literal["name", "folder_name", "categories"] = Field(
         default="name",
         description="name: text, one class a line in the order of the labels; folder_name: the "
@@ -24,7 +24,9 @@ class ClassNames(Section):
 class Photo(Section):
     """8-bit images of mixed kinds, such as grey JPEGs among coloured ones, made alike by Pillow."""
 
-    mode: Literal["rgb", "grey"] = "rgb"
+    mode: Literal["rgb", "grey"] = Field(
+        default="rgb", description="What every image is made, three bands or one."
+    )
     square: int | None = Field(
         default=None,
         ge=8,

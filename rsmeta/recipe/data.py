@@ -14,11 +14,14 @@ class SimulatorData(ChipOptions):
     """Simulated chips with exponentially long-tailed training counts."""
 
     source: Literal["simulator"] = "simulator"
-    sensor: SimulatedSensor = SimulatedSensor.SAR
+    sensor: SimulatedSensor = Field(
+        default=SimulatedSensor.SAR,
+        description="What to render: rgb, Sentinel-2 L2A, or VV and VH.",
+    )
     crop: int = Field(default=64, ge=16, le=96, description="Side of a chip in pixels.")
     largest_class: int = Field(default=200, ge=1, description="Training chips of the first class.")
     imbalance: float = Field(default=50.0, ge=1, description="Largest count over smallest.")
-    test_per_class: int = Field(default=40, ge=1)
+    test_per_class: int = Field(default=40, ge=1, description="Test chips of each class.")
     looks: float = Field(default=3.0, gt=0, description="Number of looks of the simulated SAR.")
 
     @property
@@ -36,9 +39,9 @@ class FolderData(ChipFileOptions):
     """Chips in folders: ROOT/train/CLASS/*.tif and ROOT/test/CLASS/*.tif."""
 
     source: Literal["folder"]
-    root: Path
-    train_split: str = "train"
-    test_split: str = "test"
+    root: Path = Field(description="The folder.")
+    train_split: str = Field(default="train", description="Folder of the training chips in it.")
+    test_split: str = Field(default="test", description="Folder of the test chips in it.")
 
 
 class TableData(ChipFileOptions):
@@ -46,11 +49,11 @@ class TableData(ChipFileOptions):
 
     source: Literal["table"]
     file: Path = Field(description="Table; chip paths are relative to its folder.")
-    path_column: str = "path"
-    label_column: str = "label"
-    split_column: str = "split"
-    train_split: str = "train"
-    test_split: str = "test"
+    path_column: str = Field(default="path", description="Column of the chip's path.")
+    label_column: str = Field(default="label", description="Column of the class.")
+    split_column: str = Field(default="split", description="Column of training or test.")
+    train_split: str = Field(default="train", description="What it holds for a training chip.")
+    test_split: str = Field(default="test", description="What it holds for a test chip.")
     train_flag: str | None = Field(
         default=None, description="Column; only training rows where it is true (1) are used."
     )

@@ -46,7 +46,7 @@ class DotaData(ChipFileOptions):
     source: Literal["dota"]
     root: Path = Field(description="Folder of DOTA as TorchGeo expects it.")
     cache: Path = Field(description="Folder for the chips and their table, of this setting alone.")
-    version: Literal["1.0", "1.5", "2.0"] = "1.0"
+    version: Literal["1.0", "1.5", "2.0"] = Field(default="1.0", description="Of the data set.")
     boxes: Literal["horizontal", "oriented"] = Field(
         default="horizontal",
         description="horizontal: the rectangle around the object; oriented: along its box, turned "
@@ -65,8 +65,8 @@ class DotaData(ChipFileOptions):
     download: bool = Field(default=False, description="Let TorchGeo download what is missing.")
     checksum: bool = Field(default=False, description="Let TorchGeo check the archives' MD5 sums.")
     sensor: str = Field(default="rgb", description="Always rgb.")
-    bands: None = None
-    crop: None = None
+    bands: None = Field(default=None, description="All three; not to be set.")
+    crop: None = Field(default=None, description="Chips are cut to their boxes; not to be set.")
     classes: list[str] = Field(
         default_factory=lambda: list(PAPER_CLASSES),
         min_length=2,

@@ -20,12 +20,21 @@ class LabelledScene(Section):
     layer: str | None = Field(
         default=None, description="Layer of the labels; needed where the file has several."
     )
+    class_column: str | None = Field(
+        default=None, description="Column of these labels; default: data.class_column."
+    )
+    split: Literal["blocks", "train"] = Field(
+        default="blocks",
+        description="blocks: chips go to training or test by their block. train: none is tested "
+        "with, and those in blocks of test chips are dropped: for labels that were chosen, such "
+        "as those of rsmeta suggest, on which accuracy would not be that of the ground.",
+    )
 
 
 class Background(Section):
     """A class of its own for chips that touch no label."""
 
-    name: str = "background"
+    name: str = Field(default="background", description="Name of the class.")
     count: int = Field(ge=1, description="Chips to draw over all scenes, at most.")
 
 
@@ -33,7 +42,7 @@ class LabelledSceneData(SensorChips):
     """Chips cut from scenes at labelled points, lines and polygons, split by spatial blocks."""
 
     source: Literal["labelled_scene"]
-    scenes: list[LabelledScene] = Field(min_length=1)
+    scenes: list[LabelledScene] = Field(min_length=1, description="The scenes.")
     class_column: str = Field(description="Column of the labels that holds the class.")
     classes: list[str] | None = Field(
         default=None,
@@ -59,7 +68,9 @@ class LabelledSceneData(SensorChips):
     maximum_nodata: float = Field(
         default=0.1, ge=0, lt=1, description="Share of a chip without data, at most."
     )
-    background: Background | None = None
+    background: Background | None = Field(
+        default=None, description="A class for unlabelled ground; default: none."
+    )
     block_metres: float = Field(
         gt=0,
         description="Side of the square blocks that go to training or test as a whole; choose it "

@@ -17,7 +17,9 @@ class LogitAdjusted(Section):
     """Cross-entropy of logits + tau * log prior (Menon et al. 2021, eq. 10)."""
 
     name: Literal["logit_adjusted"] = "logit_adjusted"
-    tau: float = Field(default=1.0, ge=0)
+    tau: float = Field(
+        default=1.0, ge=0, description="Weight of the prior; 0: plain cross-entropy."
+    )
 
 
 class BalancedSoftmax(Section):

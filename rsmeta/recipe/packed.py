@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from rsmeta.recipe.chips import SensorChips
 
 
@@ -13,4 +15,4 @@ class PackedData(SensorChips):
     """
 
     source: Literal["packed"]
-    file: Path
+    file: Path = Field(description="The file.")

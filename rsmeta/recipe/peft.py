@@ -116,9 +116,9 @@ class Lora(AdditiveMethod):
 
     method: Literal["lora"] = "lora"
     positions: Annotated[list[Position], Field(min_length=1), AfterValidator(_each_once)] = Field(
-        default=list(Position)
+        default=list(Position), description="Linear layers of a block that get an update."
     )
-    rank: int = Field(default=8, ge=1)
+    rank: int = Field(default=8, ge=1, description="Rank of each update.")
     alpha: float | None = Field(default=None, gt=0, description="Default: the rank.")
     scaling: Literal["standard", "rank_stabilized"] = Field(
         default="standard",
@@ -137,7 +137,7 @@ class Adapter(AdditiveMethod):
 
     method: Literal["adapter"] = "adapter"
     positions: Annotated[list[BranchPosition], Field(min_length=1), AfterValidator(_each_once)] = (
-        Field(default=list(BranchPosition))
+        Field(default=list(BranchPosition), description="Branches that get an adapter.")
     )
     rank: int = Field(default=8, ge=1, description="Width of the bottleneck.")
 

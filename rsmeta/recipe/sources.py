@@ -6,6 +6,7 @@ from pydantic import Field
 
 from rsmeta.recipe.chip_list import ListData
 from rsmeta.recipe.cifar100 import Cifar100Data
+from rsmeta.recipe.combined import CombinedData
 from rsmeta.recipe.data import FolderData, SimulatorData, TableData
 from rsmeta.recipe.dota import DotaData
 from rsmeta.recipe.labelled_scene import LabelledSceneData
@@ -21,6 +22,7 @@ Data = Annotated[
     | TorchGeoData
     | DotaData
     | LabelledSceneData
+    | CombinedData
     | PackedData,
     Field(discriminator="source"),
 ]

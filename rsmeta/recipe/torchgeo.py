@@ -95,7 +95,7 @@ KNOWN_SETS: dict[str, KnownSet] = {
 class HeldOutDraw(Section):
     """Which chips of a data set without splits are the test: a share of each class, drawn."""
 
-    fraction: float = Field(default=0.2, gt=0, lt=1)
+    fraction: float = Field(default=0.2, gt=0, lt=1, description="Share of each class.")
     seed: int = Field(
         default=0,
         ge=0,

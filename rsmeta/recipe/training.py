@@ -33,7 +33,7 @@ HeadInitialisation = Literal["class_mean", "linear_probe", "random"]
 class Head(Section):
     """Cosine classifier."""
 
-    scale: float = Field(default=30.0, gt=0)
+    scale: float = Field(default=30.0, gt=0, description="Logits per unit of cosine.")
     initialisation: HeadInitialisation = Field(
         default="class_mean",
         description="Where the weights start: at the class means of the frozen features, at the "
@@ -45,16 +45,24 @@ class Sgd(Section):
     """Stochastic gradient descent with momentum; weight decay is added to the gradient."""
 
     name: Literal["sgd"] = "sgd"
-    momentum: float = Field(default=0.9, ge=0, lt=1)
+    momentum: float = Field(
+        default=0.9, ge=0, lt=1, description="Share of the step before that is kept; 0: none."
+    )
 
 
 class AdamW(Section):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
 
     name: Literal["adamw"]
-    beta1: float = Field(default=0.9, ge=0, lt=1)
-    beta2: float = Field(default=0.999, ge=0, lt=1)
-    epsilon: float = Field(default=1e-8, gt=0)
+    beta1: float = Field(
+        default=0.9, ge=0, lt=1, description="Decay of the running mean of the gradients."
+    )
+    beta2: float = Field(
+        default=0.999, ge=0, lt=1, description="Decay of the running mean of their squares."
+    )
+    epsilon: float = Field(
+        default=1e-8, gt=0, description="Added to the root of that mean, which divides the step."
+    )
 
 
 SamplingName = Literal["all", "class_balanced", "square_root", "effective_number"]
@@ -63,7 +71,7 @@ SamplingName = Literal["all", "class_balanced", "square_root", "effective_number
 class InnerLoop(Section):
     """Training of the adapters and the head."""
 
-    epochs: int = Field(default=12, ge=1)
+    epochs: int = Field(default=12, ge=1, description="Passes over the inner part of the chips.")
     batch_size: int = Field(default=32, ge=1, description="Chips that a step sees.")
     accumulate: int = Field(
         default=1,
@@ -73,7 +81,9 @@ class InnerLoop(Section):
     )
     optimiser: Annotated[Sgd | AdamW, Field(discriminator="name")] = Sgd()
     learning_rate: float = Field(default=0.01, gt=0, description="Falls to 0 along a cosine.")
-    weight_decay: float = Field(default=5e-4, ge=0)
+    weight_decay: float = Field(
+        default=5e-4, ge=0, description="Pull of the adapters and the head towards 0."
+    )
     loss: Loss = LogitAdjusted()
     sampling: SamplingName = Field(
         default="all",
@@ -139,7 +149,9 @@ class OuterLoop(Section):
         description="false: no split; the outer loop draws from the chips of the inner one, the "
         "control that tells what the split is worth.",
     )
-    resample: Literal["epoch", "never"] = "epoch"
+    resample: Literal["epoch", "never"] = Field(
+        default="epoch", description="When the validation chips are drawn afresh."
+    )
     final_epochs: int = Field(
         default=0,
         ge=0,
@@ -167,14 +179,19 @@ Precision = Literal["float32", "bfloat16"]
 class Compute(Section):
     """Where and in which precision to compute."""
 
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    accelerator: Literal["auto", "cpu", "gpu"] = Field(
+        default="auto", description="auto: a GPU where there is one."
+    )
     devices: int = Field(
         default=1,
         ge=1,
         description="Devices, or processes of the CPU, a node. Batches are shared out among them.",
     )
     num_nodes: int = Field(default=1, ge=1, description="Machines, under torchrun or SLURM.")
-    precision: Precision = "float32"
+    precision: Precision = Field(
+        default="float32",
+        description="bfloat16: of the backbone; trained weights and modulators stay float32.",
+    )
     cache_features: bool = Field(
         default=False,
         description="Compute what comes before the first trained block once a chip instead of "

@@ -12,26 +12,27 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.colors import CenteredNorm, PowerNorm
+from matplotlib.colors import PowerNorm
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
 from rsmeta.longtail.metrics import Group
 from rsmeta.recipe import Position
+from rsmeta.report.gamma_scale import gamma_bar, gamma_colours
 from rsmeta.report.style import (
     EMPTY,
     GROUP_COLOURS,
     INK,
     MUTED,
     SMALL,
-    TEXT,
     hatch,
     label_axes,
     legend_above,
     matrix_style,
     open_style,
     plain,
+    whole_percent,
     write_cell,
 )
 
@@ -40,8 +41,6 @@ _ANNOTATED_BARS = 30
 _ANNOTATED_BLOCKS = 32
 _NAMED_CLASSES = 60
 _LEVEL_LETTERS = 45  # room for names side by side; longer ones are slanted
-# Below this departure from 1, gammas look alike: noise must not fill the colour scale.
-_MIN_GAMMA_RANGE = 0.1
 
 
 # --- figures --------------------------------------------------------------------------------------
@@ -62,10 +61,7 @@ def modulator_map(table: pd.DataFrame, ax: Axes) -> None:
     sites = [positions.index(name) for name in found], table["block"].to_numpy(dtype=int)
     gamma[sites], planned[sites] = table["gamma"].to_numpy(dtype=float), True
 
-    departure = np.abs(gamma[np.isfinite(gamma)] - 1)
-    half_range = max(float(departure.max(initial=0)), _MIN_GAMMA_RANGE)
-    colours = colormaps["RdBu_r"].with_extremes(bad=EMPTY)
-    norm = CenteredNorm(1, half_range)
+    colours, norm = gamma_colours(gamma)
     mesh = ax.pcolormesh(gamma, cmap=colours, norm=norm, edgecolors="white", linewidth=1)
     hatch(ax, np.argwhere(~planned), "no adapter")
     if gamma.shape[1] <= _ANNOTATED_BLOCKS:
@@ -73,11 +69,7 @@ def modulator_map(table: pd.DataFrame, ax: Axes) -> None:
             value = gamma[row, column]
             write_cell(ax, column, row, f"{value:.2f}", colours(norm(value)))
 
-    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, fraction=0.05)
-    bar.ax.set_ylim(max(0.0, 1 - half_range), 1 + half_range)  # gamma is never negative
-    bar.set_label("γ", fontsize=TEXT, color=INK, rotation=0, labelpad=8)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=SMALL, colors=MUTED, labelcolor=INK)
+    gamma_bar(ax, mesh, norm)
     label_axes(ax, "Strength γ of each adapter", "block (0 is nearest the input)", "position")
     matrix_style(ax)
     step = math.ceil(gamma.shape[1] / _ANNOTATED_BLOCKS)
@@ -130,7 +122,7 @@ def confusion_matrix(table: pd.DataFrame, ax: Axes) -> None:
     if len(names) <= _ANNOTATED_CLASSES:
         for row, column in np.argwhere(shares > 0):
             share = shares[row, column]
-            write_cell(ax, column, row, _percent(share), colours(norm(share)))
+            write_cell(ax, column, row, whole_percent(share), colours(norm(share)))
 
     ticks = [0, 5, 20, 40, 60, 80, 100]
     bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, fraction=0.04, ticks=ticks, format="%d %%")
@@ -310,10 +302,3 @@ def _write_above(ax: Axes, x: float, y: float, text: str, rotation: int = 0) -> 
         text, (x, y), (0, 2), textcoords="offset points", ha="center", va="bottom", bbox=behind,
         fontsize=7.5, color=MUTED if rotation else INK, rotation=rotation, zorder=4,
     )  # fmt: skip
-
-
-def _percent(share: float) -> str:
-    """A share above zero in whole percent that never claims none or all wrongly."""
-    if share < 1:
-        return "<1"
-    return ">99" if 99 < share < 100 else f"{share:.0f}"

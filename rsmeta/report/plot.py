@@ -13,6 +13,11 @@ _DPI = 160
 _CSS_PIXELS_PER_INCH = 96
 
 
+def page_layout() -> ConstrainedLayoutEngine:
+    """Room around the axes of a figure of its own."""
+    return ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+
+
 @dataclass(frozen=True)
 class Plot:
     """A figure, not drawn yet.
@@ -33,8 +38,7 @@ class Plot:
 
     def png(self) -> bytes:
         """The figure as PNG; the same bytes for the same table."""
-        layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
-        figure = Figure(figsize=self.size, layout=layout, facecolor="white")
+        figure = Figure(figsize=self.size, layout=page_layout(), facecolor="white")
         self.draw(self.table, figure.add_subplot(facecolor="white"))
         stream = io.BytesIO()
         # By default the file names the version of matplotlib.

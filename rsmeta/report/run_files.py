@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rsmeta.chip_gallery import read_gallery
 from rsmeta.errors import RunError
+from rsmeta.feature_map import FEATURES
+from rsmeta.gamma_history import GAMMA_HISTORY
 from rsmeta.longtail.metrics import Group
 from rsmeta.longtail.predictions import ChipPredictions
 from rsmeta.prediction_table import read_predictions
@@ -33,6 +36,10 @@ class RunFiles:
         modulators: `modulators.csv`; no rows for a method without sites.
         history: `history.csv`.
         predictions: `predictions.csv`; None for a run of an older version.
+        uncalibrated: The same with the confidences before calibration; None likewise.
+        gammas: `gamma_history.csv`, see `rsmeta.gamma_history`; no rows for an older version.
+        features: `features.csv`, see `rsmeta.feature_map`; no rows for an older version.
+        chips: See `rsmeta.chip_gallery.read_gallery`; None for an older version.
     """
 
     recipe: str
@@ -44,6 +51,10 @@ class RunFiles:
     modulators: pd.DataFrame
     history: pd.DataFrame
     predictions: ChipPredictions | None
+    uncalibrated: ChipPredictions | None
+    gammas: pd.DataFrame
+    features: pd.DataFrame
+    chips: pd.DataFrame | None
 
     @classmethod
     def read(cls, run: Path) -> "RunFiles":
@@ -66,6 +77,10 @@ class RunFiles:
             modulators=_read_modulators(run / "modulators.csv"),
             history=_read_history(run / "history.csv"),
             predictions=read_predictions(run, list(classes["class"])),
+            uncalibrated=read_predictions(run, list(classes["class"]), calibrated=False),
+            gammas=_read_gammas(run / GAMMA_HISTORY),
+            features=_read_features(run / FEATURES, classes),
+            chips=read_gallery(run),
         )
 
 
@@ -143,6 +158,26 @@ def _read_modulators(path: Path) -> pd.DataFrame:
 
 def _read_history(path: Path) -> pd.DataFrame:
     return _read_table(path, (), {"epoch": False, "loss": True, "outer_loss": True})
+
+
+def _read_gammas(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        return pd.DataFrame([], columns=["epoch", "block", "position", "gamma"])
+    return _read_table(path, ("position",), {"epoch": False, "block": True, "gamma": False})
+
+
+def _read_features(path: Path, classes: pd.DataFrame) -> pd.DataFrame:
+    """The features with the number and the group of each chip's class."""
+    columns = "true class", "predicted class"
+    if not path.is_file():
+        return pd.DataFrame([], columns=[*columns, "x", "y", "class_id", "group"])
+    table = _read_table(path, columns, {"x": False, "y": False})
+    known = classes.reset_index(names="class_id").set_index("class")
+    unknown = set(table["true class"]) - set(known.index)
+    if unknown:
+        raise _damaged(path, f"class '{min(unknown)}' is not one of the run's")
+    own = known.loc[table["true class"], ["class_id", "group"]]
+    return table.assign(class_id=own["class_id"].to_numpy(), group=own["group"].to_numpy())
 
 
 def _read_table(path: Path, texts: tuple[str, ...], numbers: Mapping[str, bool]) -> pd.DataFrame:

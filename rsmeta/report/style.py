@@ -80,3 +80,10 @@ def plain(name: str) -> str:
     # Names alike at their start often differ at their end, so the middle goes.
     short = line if len(line) <= _NAME_LENGTH else f"{line[:14]}…{line[14 - _NAME_LENGTH + 1 :]}"
     return short.replace("$", r"\$")
+
+
+def whole_percent(share: float) -> str:
+    """A share in 0..100, not 0, in whole percent that never claims none or all wrongly."""
+    if share < 1:
+        return "<1"
+    return ">99" if 99 < share < 100 else f"{share:.0f}"

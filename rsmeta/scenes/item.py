@@ -37,8 +37,11 @@ _TYPES = {
     Product.PROBABILITIES: (_COG, "Probability of each class", ["data"]),
     Product.GPKG: (str(pystac.MediaType.GEOPACKAGE), "Regions of equal class", ["data"]),
     Product.PARQUET: (str(pystac.MediaType.PARQUET), "Regions of equal class", ["data"]),
+    Product.GEOJSON: (str(pystac.MediaType.GEOJSON), "Regions of equal class", ["data"]),
     Product.SUMMARY: (str(pystac.MediaType.JSON), "Areas of the classes", ["metadata"]),
     Product.QUICKLOOK: (str(pystac.MediaType.PNG), "Classes over the scene", ["overview"]),
+    Product.REPORT: (str(pystac.MediaType.HTML), "Report of the classes", ["overview"]),
+    Product.WEBMAP: (str(pystac.MediaType.HTML), "Map of the classes", ["overview"]),
 }
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsmeta.errors import SceneError
+from rsmeta.palette import class_colours
 from rsmeta.scenes.blend import NO_CLASS, UNCLASSIFIED
-from rsmeta.scenes.palette import class_colours
 
 UNKNOWN = "unknown"
 """Name of the class of what the model is not confident about."""

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
+from rsmeta.prediction_options import Resolution
 from rsmeta.rasters import RASTER_ERRORS
 from rsmeta.scenes.cell_map import CellMap
 from rsmeta.scenes.cell_writer import CellWriter
@@ -19,8 +20,6 @@ from rsmeta.scenes.legend import Legend
 from rsmeta.scenes.pipeline import ClassifiedRows
 from rsmeta.scenes.product_options import Product, ProductOptions
 from rsmeta.scenes.products import Georeference, class_map_to_cog, to_cog
-
-Resolution = Literal["pixel", "cell"]
 
 _RECORD = "RSMETA_PREDICTION"
 

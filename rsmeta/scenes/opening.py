@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal
 
 import numpy as np
 import rasterio
@@ -15,8 +14,8 @@ from rasterio.windows import Window
 
 from rsmeta.errors import SceneError
 from rsmeta.pixel_size import PixelSize, pixel_size
+from rsmeta.prediction_options import ComplexPart, MissingBands
 from rsmeta.rasters import (
-    ComplexPart,
     data_indexes,
     open_raster,
     read_masked,
@@ -28,9 +27,6 @@ from rsmeta.scenes.resampling import Grid, check_place, on_grid
 from rsmeta.scenes.source import RasterPart, SceneSource
 
 _TOLERANCE = 0.1
-
-
-MissingBands = Literal["error", "zero"]
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,26 @@ def write_geoparquet(frame: "geopandas.GeoDataFrame", path: Path) -> None:
         frame.to_parquet(path, index=False, schema_version="1.1.0", write_covering_bbox=True)
 
 
+def write_geojson(frame: "geopandas.GeoDataFrame", path: Path) -> None:
+    """Write polygons as GeoJSON (RFC 7946): WGS 84 in degrees, 7 digits, for maps in browsers.
+
+    Raises:
+        SceneError: It is not known where the scene lies, or the file cannot be written.
+    """
+    if frame.crs is None:
+        raise SceneError(
+            "the scene does not tell where it lies, so that geojson has no degrees to write; "
+            "leave that product out or georeference the scene"
+        )
+    with writing(path):
+        try:
+            frame.to_crs("EPSG:4326").to_file(
+                path, driver="GeoJSON", engine="pyogrio", RFC7946="YES"
+            )
+        except pyogrio.errors.DataSourceError as cause:
+            raise OSError(str(cause)) from cause
+
+
 def _smallest(minimum_area: float, pixel_area: NDArray[np.float32] | None, grid: TileGrid) -> int:
     """Number of cells of a minimum area."""
     if pixel_area is None:

@@ -3,7 +3,8 @@
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import rasterio
 
 from rsmeta.errors import EngineError, SceneError
+from rsmeta.prediction_options import Resolution, TestTimeAugmentation
 from rsmeta.scenes.ahead import ahead
 from rsmeta.scenes.classifier import TileClassifier
 from rsmeta.scenes.delivery import ClassifiedScene
@@ -19,7 +21,7 @@ from rsmeta.scenes.engines import Engine, ThisProcess
 from rsmeta.scenes.fingerprints import Keys
 from rsmeta.scenes.journal import Journal
 from rsmeta.scenes.legend import Legend
-from rsmeta.scenes.map_writer import MapWriter, Resolution, read_record
+from rsmeta.scenes.map_writer import MapWriter, read_record
 from rsmeta.scenes.model_description import ModelDescription
 from rsmeta.scenes.opening import ReadOptions, open_scene
 from rsmeta.scenes.pipeline import ClassifiedRows, classified_rows
@@ -28,7 +30,6 @@ from rsmeta.scenes.product_options import Product, ProductOptions
 from rsmeta.scenes.products import publish
 from rsmeta.scenes.reader import match_bands
 from rsmeta.scenes.source import RasterSource, SceneSource
-from rsmeta.scenes.symmetries import TestTimeAugmentation
 from rsmeta.scenes.work import GridOptions, SceneWork, UnitResult
 
 _LOGGER = logging.getLogger(__name__)
@@ -238,15 +239,13 @@ def _write_maps(
 ) -> tuple[MapWriter, int]:
     """Write the maps to the journal's stage; returns them, and the number of tiles."""
     grid = plan.work.grid
-    missing = [rows for rows in plan.work.units if rows not in journal]
     counted = _Counted(plan.work, progress)
     maps = MapWriter(
         journal.stage, wanted.name, grid, plan.georeference, legend, wanted.resolution,
         wanted.options,
     )  # fmt: skip
-    with ahead(engine.run(plan.work, missing), _AHEAD) as results, maps:
-        units = counted.through(_all_units(plan.work, plan.keys, journal, results))
-        for rows in classified_rows(grid, len(legend.classes), units):
+    with closing(journalled_units(plan, engine, journal)) as units, maps:
+        for rows in classified_rows(grid, len(legend.classes), counted.through(units)):
             maps.append(rows)
         maps.write_record(wanted.record(maps.cells.pixels_per_class(), counted.tiles))
     # The scene has been read: its blocks leave the cache.
@@ -276,10 +275,30 @@ def _deliver(
         ).deliver(stage, settings)
 
 
+def journalled_units(
+    plan: ScenePlan, engine: Engine, journal: Journal
+) -> Generator[tuple[range, UnitResult]]:
+    """All units of a scene in order: from its journal, and new ones, which are added to it.
+
+    Args:
+        plan: The scene.
+        engine: Who classifies.
+        journal: Its journal, entered.
+
+    Yields:
+        Tile rows and result of each unit.
+
+    Raises:
+        SceneError: The scene cannot be read, or the model failed.
+    """
+    missing = [rows for rows in plan.work.units if rows not in journal]
+    with ahead(engine.run(plan.work, missing), _AHEAD) as results:
+        yield from _all_units(plan.work, plan.keys, journal, results)
+
+
 def _all_units(
     work: SceneWork, keys: Keys, journal: Journal, results: Iterator[UnitResult]
 ) -> Iterator[tuple[range, UnitResult]]:
-    """All units of the scene in order: from the journal, and new ones, which are added to it."""
     for rows in work.units:
         if rows in journal:
             yield rows, journal.load(rows)

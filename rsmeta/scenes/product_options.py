@@ -3,11 +3,10 @@
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 from rsmeta.errors import SceneError
-
-ConfidenceType = Literal["float", "byte"]
+from rsmeta.prediction_options import ConfidenceType
 
 
 class Product(StrEnum):
@@ -18,8 +17,11 @@ class Product(StrEnum):
     PROBABILITIES = "probabilities"
     GPKG = "gpkg"
     PARQUET = "parquet"
+    GEOJSON = "geojson"
     SUMMARY = "summary"
     QUICKLOOK = "quicklook"
+    REPORT = "report"
+    WEBMAP = "webmap"
     ITEM = "item"
 
     def file_name(self, scene: str) -> str:
@@ -33,8 +35,11 @@ _ENDINGS = {
     Product.PROBABILITIES: "probabilities.tif",
     Product.GPKG: "polygons.gpkg",
     Product.PARQUET: "polygons.parquet",
+    Product.GEOJSON: "polygons.geojson",
     Product.SUMMARY: "summary.json",
     Product.QUICKLOOK: "quicklook.png",
+    Product.REPORT: "report.html",
+    Product.WEBMAP: "webmap.html",
     Product.ITEM: "item.json",
 }
 
@@ -43,7 +48,8 @@ DEFAULT_PRODUCTS = frozenset(
 )
 """What needs no second look at the scene and little disk."""
 
-POLYGONS = frozenset({Product.GPKG, Product.PARQUET})
+POLYGONS = frozenset({Product.GPKG, Product.PARQUET, Product.GEOJSON})
+PICTURES = frozenset({Product.QUICKLOOK, Product.REPORT, Product.WEBMAP})
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,8 @@ class ProductOptions:
             )
         if self.minimum_area > 0 and not self.products & POLYGONS:
             raise SceneError(
-                "a minimum area is about polygons, which are not asked for; add gpkg or parquet "
-                "to --products, or leave --minimum-area out"
+                "a minimum area is about polygons, which are not asked for; add gpkg, parquet "
+                "or geojson to --products, or leave --minimum-area out"
             )
 
     def settings(self) -> dict[str, Any]:

@@ -17,6 +17,17 @@ def style_table(layer: str, legend: Legend) -> dict[str, object]:
         layer: Name of the layer.
         legend: The classes.
     """
+    return style_row(layer, _categories(legend), "Fill colours of the class map")
+
+
+def style_row(layer: str, qml: str, description: str) -> dict[str, object]:
+    """One row of `layer_styles`, the default style of a layer.
+
+    Args:
+        layer: Name of the layer.
+        qml: The style.
+        description: What QGIS says about it.
+    """
     # QGIS compares with empty text where a GeoPackage has no catalogue and no schema.
     return {
         "f_table_catalog": "",
@@ -24,10 +35,10 @@ def style_table(layer: str, legend: Legend) -> dict[str, object]:
         "f_table_name": layer,
         "f_geometry_column": "geom",
         "styleName": layer,
-        "styleQML": _categories(legend),
+        "styleQML": qml,
         "styleSLD": "",
         "useAsDefault": True,
-        "description": "Fill colours of the class map",
+        "description": description,
         "owner": "",
         "ui": "",
         "update_time": datetime.now(UTC),

@@ -9,9 +9,10 @@ from rasterio.windows import Window
 
 from rsmeta.band_names import colour, contradicts, find_bands, find_some_bands
 from rsmeta.errors import SceneError
+from rsmeta.prediction_options import MissingBands
 from rsmeta.scenes.classifier import TileClassifier
 from rsmeta.scenes.grid import TileGrid
-from rsmeta.scenes.opening import MissingBands, OpenScene
+from rsmeta.scenes.opening import OpenScene
 
 
 @dataclass(frozen=True)

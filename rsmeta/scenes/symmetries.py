@@ -1,14 +1,12 @@
 """Test-time augmentation: the mean over the symmetries of the square."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rsmeta.prediction_options import TestTimeAugmentation
 from rsmeta.scenes.classifier import TileClassifier
-
-TestTimeAugmentation = Literal["none", "d4"]
 
 
 def mean_probabilities(

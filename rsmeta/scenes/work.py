@@ -12,13 +12,14 @@ import rasterio
 from numpy.typing import NDArray
 
 from rsmeta.errors import SceneError
+from rsmeta.prediction_options import TestTimeAugmentation
 from rsmeta.scenes.ahead import ahead
 from rsmeta.scenes.classifier import TileClassifier
 from rsmeta.scenes.grid import TileGrid
 from rsmeta.scenes.opening import OpenScene, ReadOptions, open_scene
 from rsmeta.scenes.reader import Tile, match_bands, read_tiles
 from rsmeta.scenes.source import SceneSource
-from rsmeta.scenes.symmetries import TestTimeAugmentation, mean_probabilities
+from rsmeta.scenes.symmetries import mean_probabilities
 
 _LEAST_CACHE_BYTES = 32_000_000
 _TILED_CACHE_BYTES = 64_000_000

@@ -43,7 +43,7 @@ class Cell:
     @cached_property
     def record(self) -> str:
         """The recipe as JSON, alike on every machine: without name and place, paths relative."""
-        values = self.recipe.model_dump(exclude={"name", "runs"})
+        values = self.recipe.model_dump(exclude={"name", "runs", "loggers"})
         return json.dumps(_portable(values, self.folder), sort_keys=True)
 
     @cached_property
@@ -76,7 +76,7 @@ def present_record(record: str) -> str | None:
         recipe = Recipe.model_validate({"name": "record", **json.loads(record)})
     except ValueError:
         return None
-    values = recipe.model_dump(exclude={"name", "runs"})
+    values = recipe.model_dump(exclude={"name", "runs", "loggers"})
     return json.dumps(_portable(values, None), sort_keys=True)
 
 

@@ -14,8 +14,10 @@ Assignments = dict[str, Any]
 class GammaOf(Section):
     """Train with the modulators that another variant has learned, fixed."""
 
-    variant: str
-    pattern: Literal["learned", "mean", "shuffled"] = "learned"
+    variant: str = Field(description="Name of the other variant.")
+    pattern: Literal["learned", "mean", "shuffled"] = Field(
+        default="learned", description="As of peft.gamma_from in a recipe."
+    )
 
 
 class Variant(Section):
@@ -30,8 +32,8 @@ class Variant(Section):
 class HeatMap(Section):
     """A figure of two axes: mean accuracy at each pair of their levels."""
 
-    rows: str
-    columns: str
+    rows: str = Field(description="Name of an axis.")
+    columns: str = Field(description="Name of another axis.")
 
 
 class Search(Section):
@@ -55,18 +57,24 @@ class Search(Section):
 class Study(Section):
     """A recipe and what is varied of it; every combination is a cell, run once for each seed."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="Start of the names of its results."
+    )
     recipe: Path = Field(description="The recipe; relative to the study's file.")
-    seeds: list[int] = Field(default=[0, 1, 2, 3, 4], min_length=1)
+    seeds: list[int] = Field(
+        default=[0, 1, 2, 3, 4], min_length=1, description="Each cell is run once for each."
+    )
     set: Assignments = Field(default_factory=dict, description="Values of all cells, by key.")
-    variants: dict[str, Variant] = Field(min_length=1)
+    variants: dict[str, Variant] = Field(min_length=1, description="What is compared, by name.")
     axes: dict[str, dict[str, Assignments]] = Field(
         default_factory=dict,
         description="Further choices, such as data sets or adapters: every variant is run at every "
         "combination of their levels, and compared within it.",
     )
-    search: Search | None = None
-    heat_maps: list[HeatMap] = Field(default_factory=list)
+    search: Search | None = Field(default=None, description="Search as a baseline; default: none.")
+    heat_maps: list[HeatMap] = Field(
+        default_factory=list, description="Figures of the mean accuracy over two axes."
+    )
     baseline: str = Field(description="The variant that the others are compared with, in pairs.")
 
     @model_validator(mode="after")

@@ -65,18 +65,20 @@ def fit_temperature(
 
 @torch.no_grad()
 def calibrate(
-    classifier: ChipClassifier, datamodule: ChipDataModule, *, balanced: bool
+    classifier: ChipClassifier, datamodule: ChipDataModule, *, balanced: bool, resampled: bool
 ) -> Calibration:
     """Fit the temperature on training chips that did not train in the last epoch.
 
     These are the outer part of the last epoch. Where it is drawn afresh each epoch, its chips
-    trained in earlier ones, which makes confidences look better than on new chips; test chips
-    would not, but their results would no longer be a test.
+    trained in earlier ones, and the model is surer of them than of new chips: a temperature below
+    1 would make it surer still, and is not believed. Test chips would not have this fault, but
+    their results would no longer be a test.
 
     Args:
         classifier: The trained model; its mode stays as it was.
         datamodule: Its chips.
         balanced: Whether classes weigh alike, as in the outer loop.
+        resampled: Whether the outer part was drawn afresh each epoch.
 
     Returns:
         The temperature; 1 where no chips, or fewer than `SMALLEST_SAMPLE`, were held out.
@@ -95,4 +97,7 @@ def calibrate(
         labels.append(batch["label"].numpy())
     classifier.train(training)
     temperature = fit_temperature(np.concatenate(logits), np.concatenate(labels), balanced=balanced)
+    if resampled and temperature < 1:
+        reason = "the outer split of the last epoch; below 1, but its chips trained before"
+        return Calibration(1.0, len(held_out), reason)
     return Calibration(temperature, len(held_out), "the outer split of the last epoch")

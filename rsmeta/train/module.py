@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Literal
 
@@ -72,7 +73,7 @@ class FinetuningModule(L.LightningModule):
         self._loss = build_loss(recipe.inner.loss, counts, recipe.head.scale)
         self._members = {group: np.array([g is group for g in groups]) for group in Group}
         self._sums = EpochSums(len(counts))
-        self._tested: list[tuple[Tensor, Tensor]] = []
+        self._tested: list[tuple[Tensor, Tensor, Tensor]] = []
         self._outer: OuterStep | None = None
         if recipe.learns_modulators and classifier.modulators is not None:
             self._outer = OuterStep(recipe.outer, recipe.inner, classifier.modulators)
@@ -160,15 +161,17 @@ class FinetuningModule(L.LightningModule):
         inputs, count = self.classifier.inner_parameters(), len(batch["label"])
         parts = self._recipe.inner.accumulate
         value, found = 0.0, []
-        for image, label in zip(
-            batch["image"].chunk(parts), batch["label"].chunk(parts), strict=True
-        ):
-            logits = self.classifier(image, self._from_tokens)
-            # The loss is a mean over chips: that of the batch is the weighted sum of its parts'.
-            loss = self._loss(logits, label) * (len(label) / count)
-            self.manual_backward(loss, inputs=inputs)
-            value += float(loss.detach())
-            found.append(logits.detach())
+        bank = self.classifier.modulators
+        with nullcontext() if bank is None else bank.constant():
+            for image, label in zip(
+                batch["image"].chunk(parts), batch["label"].chunk(parts), strict=True
+            ):
+                logits = self.classifier(image, self._from_tokens)
+                # The loss is a mean over chips: a batch's is the weighted sum of its parts'.
+                loss = self._loss(logits, label) * (len(label) / count)
+                self.manual_backward(loss, inputs=inputs)
+                value += float(loss.detach())
+                found.append(logits.detach())
         return self._averaged(value), torch.cat(found)
 
     def _averaged(self, loss: float) -> float:
@@ -303,6 +306,7 @@ class FinetuningModule(L.LightningModule):
                 gamma_min=float(gamma.min()),
                 gamma_max=float(gamma.max()),
                 sites=0 if bank is None else len(bank.left),
+                gammas=() if bank is None else tuple(bank.values().values()),
             )
         )
         self._sums, self._batches = EpochSums(len(sums.seen)), 0
@@ -365,11 +369,12 @@ class FinetuningModule(L.LightningModule):
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         """Keep what the model says of the chips."""
-        logits = self.classifier(batch["image"]).float()
-        self._tested.append((logits.cpu(), batch["label"].cpu()))
+        features = self.classifier.features(batch["image"])
+        logits = self.classifier.head(features).float()
+        self._tested.append((features.float().cpu(), logits.cpu(), batch["label"].cpu()))
 
     @property
-    def tested(self) -> tuple[Tensor, Tensor]:
-        """Logits (chips, classes) and labels (chips,) of the test chips, in order."""
-        logits, labels = (torch.cat(column) for column in zip(*self._tested, strict=True))
-        return logits, labels
+    def tested(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Features (chips, width), logits (chips, classes) and labels (chips,) of the test."""
+        features, logits, labels = (torch.cat(part) for part in zip(*self._tested, strict=True))
+        return features, logits, labels

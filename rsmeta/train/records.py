@@ -26,6 +26,8 @@ class EpochRecord:
         head_accuracy, tail_accuracy: Of the training batches; NaN where a group is empty.
         gamma_mean, gamma_min, gamma_max: Over the modulators left; NaN where there are none.
         sites: Number of sites with a modulator that pruning has left at the epoch's end.
+        gammas: Of each site that had a modulator at the start, 0 where pruning has dropped it; not
+            in `history.csv` but in `gamma_history.csv`.
     """
 
     epoch: int
@@ -41,6 +43,11 @@ class EpochRecord:
     gamma_min: float
     gamma_max: float
     sites: int
+    gammas: tuple[float, ...] = ()
+
+    def row(self) -> dict[str, float]:
+        """The row of `history.csv`."""
+        return {name: value for name, value in asdict(self).items() if name != "gammas"}
 
 
 class Place(NamedTuple):

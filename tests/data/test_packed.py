@@ -75,7 +75,7 @@ NUMBERS = ["model.safetensors", "metrics.json", "modulators.csv", "history.csv",
 
 
 def test_a_packed_file_trains_to_the_very_same_run(tiny_recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("rsmeta.finetuning.write_report", lambda folder: None)  # figures are slow
+    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)  # figures are slow
     recipe = tiny_recipe(
         augmentation={"crop_scale": [0.7, 1], "radiometry": "sar"},
         inner={"epochs": 1, "batch_size": 8, "sampling": "square_root"},

@@ -169,7 +169,7 @@ def test_scenes_are_predicted_by_a_merged_model(finished_run, tmp_path, monkeypa
     _, run = finished_run
     seen = []
     monkeypatch.setattr(
-        "rsmeta.prediction.predict_scene", lambda scene, model, out, **options: seen.append(model)
+        "rsmeta.prediction.predict_scene", lambda scene, model, **options: seen.append(model)
     )
     list(predict([tmp_path / "scene.tif"], run, tmp_path))
     assert not any(isinstance(m, LoRALinear) for m in seen[0].classifier.modules())

@@ -73,3 +73,21 @@ def test_a_smaller_bank_takes_over_the_modulators_of_its_sites(sharing):
         smaller.take_sites(bank)
     values = bank.values()
     assert smaller.values() == {site: values[site] for site in kept}
+
+
+def test_a_constant_bank_gives_the_same_values_without_a_gradient():
+    bank = ModulatorBank(SITES, [2.0] * len(SITES), learned=True)
+    with bank.constant():
+        assert not bank.gamma().requires_grad
+        assert torch.equal(bank.gamma(), torch.nn.functional.softplus(bank.rho))
+        assert bank.gamma() is bank.gamma()
+    bank.rho.data += 1
+    assert bank.gamma().requires_grad
+    assert torch.equal(bank.gamma(), torch.nn.functional.softplus(bank.rho))
+
+
+def test_a_bank_is_constant_no_longer_after_an_error():
+    bank = ModulatorBank(SITES, [2.0] * len(SITES), learned=True)
+    with pytest.raises(ZeroDivisionError), bank.constant():
+        1 / 0  # noqa: B018
+    assert bank.gamma().requires_grad

@@ -1,36 +1,16 @@
-import warnings
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
+from drawing import draw, texts, ticks
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 from report_tables import class_table, confusion_table, history_table, modulator_table
 
 from rsmeta.longtail.metrics import Group
 from rsmeta.report import figures
 
 MANY = [f"class {number}" for number in range(45)]
-
-
-def draw(function, table):
-    """Axes with the figure drawn and laid out; any warning, as of a letter no font has, fails."""
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    ax = figure.add_subplot()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        function(table, ax)
-        figure.draw_without_rendering()
-    return ax
-
-
-def texts(ax):
-    return [text.get_text() for text in ax.texts]
-
-
-def ticks(axis):
-    return [label.get_text() for label in axis.get_ticklabels()]
 
 
 def bar_colours(ax):

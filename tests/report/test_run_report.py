@@ -173,6 +173,15 @@ def test_a_missing_file(make_run, name):
             "class,group,train_chips,test_chips,accuracy,precision\na,torso,1,1,1,1\n",
             "group 'torso' is unknown, allowed: head, medium, tail",
         ),
+        ("gamma_history.csv", "epoch,position,gamma\n1,q,1\n", "column 'block' is missing"),
+        ("gamma_history.csv", "epoch,block,position,gamma\n1,0,q,\n", "column 'gamma' has a cell"),
+        ("features.csv", "true class,predicted class,x,y\nT72,T72,1,\n", "column 'y' has a cell"),
+        (
+            "features.csv",
+            "true class,predicted class,x,y\nT99,T72,1,1\n",
+            "class 'T99' is not one of the run's",
+        ),
+        ("chips.csv", "kind,file\n", "confidence"),
         (
             "modulators.csv",
             "block,position,method,rank,parameters,gamma\n-1,q,lora,8,10,1\n",

@@ -15,8 +15,8 @@ from rasterio.transform import from_origin
 from rio_cogeo import cog_validate
 
 from rsmeta.errors import SceneError
+from rsmeta.palette import class_colours
 from rsmeta.scenes import Product, ProductOptions, parse_products, predict_scene
-from rsmeta.scenes.palette import class_colours
 
 
 def options(*products, **others):

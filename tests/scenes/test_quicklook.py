@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rsmeta.palette import class_colours
 from rsmeta.scenes import Product, ProductOptions, predict_scene
 from rsmeta.scenes.opening import open_scene
-from rsmeta.scenes.palette import class_colours
-from rsmeta.scenes.quicklook import scene_look
+from rsmeta.scenes.picture import scene_look
 from rsmeta.scenes.source import RasterSource
 
 QUICKLOOK = ProductOptions(frozenset({Product.QUICKLOOK}))

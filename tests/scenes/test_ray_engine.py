@@ -19,10 +19,11 @@ from tile_classifiers import Dying, Mixing, Slow, Telling, Undecided
 from tiny_classifiers import tiny_classifier
 from tiny_vits import images
 
-from rsmeta import prediction
+from rsmeta import prediction, workers
 from rsmeta.bands import sensor
 from rsmeta.errors import EngineError, SceneError
 from rsmeta.prediction import predict
+from rsmeta.prediction_options import PredictionOptions
 from rsmeta.recipe import Lora
 from rsmeta.scenes import RayCluster, RayWorkers, predict_scene, ray_engine
 from rsmeta.scenes.whole_scenes import whole_count
@@ -174,14 +175,13 @@ def test_scenes_are_done_whole_and_what_is_left_is_divided(
         peft=SimpleNamespace(method="lora"),
     )
     monkeypatch.setattr(prediction, "load_run", lambda run, **options: model)
-    monkeypatch.setattr(prediction, "_ModelCopy", lambda model, threads, on_gpu: Mixing)
+    monkeypatch.setattr(workers, "_ModelCopy", lambda model, threads, on_gpu: Mixing)
     # Relative paths are those of this folder for the workers, too.
     monkeypatch.chdir(tmp_path)
+    options = PredictionOptions(workers=2, engine="ray", on_error="skip")
     done = []
     with pytest.raises(SceneError, match="1 of 5 scenes"):
-        done.extend(
-            predict(["in"], Path("run"), Path("out"), workers=2, cluster=cluster, on_error="skip")
-        )
+        done.extend(predict(["in"], Path("run"), Path("out"), options))
     assert [entry.classes.name[0] for entry in done] == ["a", "c", "d", "e"]
     assert model.tiles == 0
     with Path("out/failed.csv").open(encoding="utf-8", newline="") as file:

@@ -13,6 +13,9 @@ from rsmeta.bands import sensor
 from rsmeta.cli import app
 from rsmeta.errors import SceneError
 from rsmeta.prediction import predict
+from rsmeta.prediction_options import PredictionOptions
+
+SKIP = PredictionOptions(on_error="skip")
 
 
 @pytest.fixture
@@ -47,7 +50,7 @@ def test_skipped_scenes_are_listed_with_their_reason(folder, tmp_path):
     out = tmp_path / "out"
     done = []
     with pytest.raises(SceneError, match=r"2 of 5 scenes .*failed\.csv' tells why"):
-        done.extend(predict([folder], tmp_path, out, on_error="skip"))
+        done.extend(predict([folder], tmp_path, out, SKIP))
     assert [prediction.classes.name[0] for prediction in done] == ["a", "c", "d"]
     assert products(out) == ["a", "c", "d"]
     assert not list(out.glob(".*"))
@@ -56,7 +59,7 @@ def test_skipped_scenes_are_listed_with_their_reason(folder, tmp_path):
     assert [row["scene"] for row in rows] == [str(folder / "b.tif"), str(folder / "e.tif")]
     assert "is empty (0 bytes)" in rows[0]["reason"]
     assert "[VH]; the model expects 1 [VV]" in rows[1]["reason"]
-    list(predict([folder / "a.tif"], tmp_path, out, on_error="skip"))
+    list(predict([folder / "a.tif"], tmp_path, out, SKIP))
     assert not (out / "failed.csv").exists()
 
 
@@ -75,11 +78,12 @@ def test_equal_names_stop_before_anything_is_written(folder, tmp_path):
 
 def test_scenes_are_matched_to_the_pixel_size_of_the_run(folder, tmp_path, model, noise):
     model.card.pixel_size = 40.0
-    (done,) = predict([folder / "a.tif"], tmp_path, tmp_path / "out", match_resolution=True)
+    matched = PredictionOptions(match_resolution=True, on_error="skip")
+    (done,) = predict([folder / "a.tif"], tmp_path, tmp_path / "out", matched)
     assert sum(done.pixels.values()) == 25
     model.card.pixel_size = None
     with pytest.raises(SceneError, match="does not know the pixel size"):
-        list(predict([folder], tmp_path, tmp_path / "out", match_resolution=True, on_error="skip"))
+        list(predict([folder], tmp_path, tmp_path / "out", matched))
 
 
 def test_the_command_passes_its_options_on(write_scene, noise, model, tmp_path, caplog):

@@ -8,10 +8,11 @@ import pytest
 import rasterio
 from tile_classifiers import Dying, Mixing, PixelMean
 
-from rsmeta import prediction
+from rsmeta import prediction, workers
 from rsmeta.bands import sensor
 from rsmeta.errors import SceneError
 from rsmeta.prediction import predict
+from rsmeta.prediction_options import PredictionOptions
 from rsmeta.scenes import Processes, predict_rows, predict_scene
 from rsmeta.scenes.engines import ThisProcess
 
@@ -79,12 +80,11 @@ def test_several_scenes_at_a_time(write_scene, noise, tmp_path, monkeypatch):
         data=SimpleNamespace(selected_bands=bands), peft=SimpleNamespace(method="lora")
     )
     monkeypatch.setattr(prediction, "load_run", lambda run, **options: model)
-    monkeypatch.setattr(prediction, "_RunLoader", lambda run, threads, precision: Mixing)
+    monkeypatch.setattr(workers, "_RunLoader", lambda run, threads, precision: Mixing)
+    options = PredictionOptions(workers=2, on_error="skip")
     done = []
     with pytest.raises(SceneError, match="1 of 4 scenes"):
-        done.extend(
-            predict([tmp_path / "in"], tmp_path, tmp_path / "out", workers=2, on_error="skip")
-        )
+        done.extend(predict([tmp_path / "in"], tmp_path, tmp_path / "out", options))
     assert [entry.classes.name[0] for entry in done] == ["a", "c", "d"]
     assert model.tiles == 0
     with (tmp_path / "out" / "failed.csv").open(encoding="utf-8", newline="") as file:

@@ -51,8 +51,16 @@ def test_chips_without_a_finite_optimum_end_at_the_limits():
     assert fit_temperature(-logits, labels, balanced=True) == pytest.approx(HIGHEST, rel=1e-3)
 
 
-def test_a_run_stores_the_temperature_of_chips_that_did_not_train_last(finished_run):
-    _, run = finished_run
+def test_a_temperature_below_one_is_not_believed_of_chips_that_trained_before(finished_run):
+    facts = json.loads((finished_run[1] / "metrics.json").read_text())
+    assert facts["temperature"] == 1
+    assert facts["temperature_chips"] >= 10
+    assert facts["temperature_fitted_on"].endswith("below 1, but its chips trained before")
+
+
+def test_a_run_stores_the_temperature_of_chips_that_never_trained(tiny_recipe):
+    outer = {"every": 2, "batch_size": 11, "learning_rate": 0.1, "resample": "never"}
+    run = finetune(tiny_recipe(outer=outer)).folder
     facts = json.loads((run / "metrics.json").read_text())
     model = load_run(run, merged=True)
     assert facts["temperature"] == model.card.temperature != 1

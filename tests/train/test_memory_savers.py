@@ -12,7 +12,7 @@ from rsmeta.models.classifier import ChipClassifier
 
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch):
-    monkeypatch.setattr("rsmeta.finetuning.write_report", lambda folder: None)
+    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)
 
 
 def short(tiny_recipe, peft, engine="first_order", inner=None, compute=None):

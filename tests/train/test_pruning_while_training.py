@@ -22,7 +22,7 @@ FILES = ["model.safetensors", "metrics.json", "per_class.csv", "modulators.csv",
 
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch):
-    monkeypatch.setattr("rsmeta.finetuning.write_report", lambda folder: None)  # takes a second
+    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)  # takes a second
 
 
 def pruning_recipe(tiny_recipe, epochs=4, every=1, keep=0.25, outer=None, optimiser="sgd", **peft):
@@ -52,6 +52,8 @@ def test_the_written_run_holds_what_the_last_event_left(tiny_recipe, epochs, eve
     model = load_run(run)
     assert len(model.card.sites) == len(table) == sites[-1]
     assert model.logits(torch.zeros(1, 2, 64, 64)).isfinite().all()
+    course = pd.read_csv(run / "gamma_history.csv")
+    assert course.groupby("epoch").size().tolist() == sites
     last = history.iloc[-1]
     assert last["gamma_mean"] == pytest.approx(table["gamma"].mean())
     assert last["gamma_min"] == pytest.approx(table["gamma"].min())

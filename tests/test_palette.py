@@ -1,4 +1,4 @@
-from rsmeta.scenes.palette import class_colours
+from rsmeta.palette import class_colours
 
 
 def test_colours_are_distinct_and_stable():

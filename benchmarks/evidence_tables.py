@@ -1,6 +1,6 @@
-"""Write the tables of README and docs from the committed results.
+"""Write the tables of the documentation from the committed results.
 
-python benchmarks/readme_tables.py
+python benchmarks/evidence_tables.py
 """
 
 import json
@@ -12,7 +12,7 @@ import pandas as pd
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "evidence.md", ROOT / "docs" / "ray.md")
+PAGES = (ROOT / "docs" / "evidence.md", ROOT / "docs" / "ray.md")
 _COLUMNS = ["head", "medium", "tail", "average"]
 
 
