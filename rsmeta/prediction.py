@@ -67,7 +67,8 @@ def predict(
     chosen = PredictionOptions() if options is None else options
     products = product_options(chosen)
     sources = scene_sources(scenes)
-    model = load_run(run, merged=True) if model is None else model
+    if model is None or chosen.precision not in (None, model.recipe.compute.precision):
+        model = load_run(run, merged=True, precision=chosen.precision)
     reading = read_options(model, chosen)
     described = _description(model, run)
     failures: list[tuple[str, str]] = []
@@ -82,7 +83,7 @@ def predict(
         products=products,
         description=described,
     )
-    engine = engine_for(run, model, chosen.workers, ray_cluster(chosen))
+    engine = engine_for(run, model, chosen.workers, ray_cluster(chosen), chosen.precision)
     at_once = min(chosen.workers, len(sources))
     with tile_progress(console) as bar, Outcomes(engine, at_once) as outcomes:
 

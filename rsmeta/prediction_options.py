@@ -18,6 +18,7 @@ Resolution = Literal["pixel", "cell"]
 EngineName = Literal["processes", "ray"]
 ConfidenceType = Literal["float", "byte"]
 OnError = Literal["stop", "skip"]
+PredictionPrecision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ class PredictionOptions(ClassificationOptions):
         address: Of the cluster, for `ray` alone: `auto` for one that runs, HOST:PORT; None for one
             on this machine, or else a new one.
         gpus: GPUs of each Ray worker, or a fraction of one that several share.
+        precision: Of the backbone's matrix products; None for that of the run.
     """
 
     resolution: Annotated[
@@ -168,6 +170,10 @@ class PredictionOptions(ClassificationOptions):
     gpus: Annotated[
         float, OnCommandLine("GPUs of each Ray worker, or a fraction of one.", minimum=0.0)
     ] = 0.0
+    precision: Annotated[
+        PredictionPrecision | None,
+        OnCommandLine("Of the backbone's matrix products; default: that of the run."),
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -31,7 +31,7 @@ from rsmeta.models.classifier import ChipClassifier, build_classifier
 from rsmeta.peft.merging import merge
 from rsmeta.peft.plan_table import plan_frame
 from rsmeta.peft.sites import AnySite, Part, PlannedSite, named_site
-from rsmeta.recipe import Compute, Precision, Recipe
+from rsmeta.recipe import Precision, Recipe
 from rsmeta.recipe_reading import read_recipe
 from rsmeta.train.records import EpochRecord
 
@@ -316,7 +316,7 @@ def load_run(
         path: The run folder.
         merged: Whether to fold what can be folded into the weights of the backbone, see
             `rsmeta.peft.merging`: the same outputs but for rounding, at the cost of the backbone.
-        precision: Compute in this precision instead of the recipe's.
+        precision: Compute in this precision instead of the recipe's; the model's recipe says it.
 
     Raises:
         RunError: The folder is missing or incomplete, or its parts do not fit each other.
@@ -331,7 +331,9 @@ def load_run(
     bands = recipe.data.selected_bands
     if tuple(band.name for band in bands) != card.bands:
         raise RunError(f"run '{path}': {RECIPE} and {MODEL} name different bands")
-    compute = recipe.compute if precision is None else Compute(precision=precision)
+    compute = recipe.compute
+    if precision is not None:
+        compute = compute.model_copy(update={"precision": precision})
     used = recipe.model_copy(update={"compute": compute})
     built = build_classifier(used, bands, len(card.classes), card.statistics, card.sites)
     if built.backbone_sha256 != card.backbone_sha256:
@@ -346,7 +348,7 @@ def load_run(
     if merged:
         merge(built.classifier.backbone)
     built.classifier.store_frozen_low()
-    return TrainedModel(built.classifier, card, recipe)
+    return TrainedModel(built.classifier, card, used)
 
 
 def read_model(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from rsmeta.errors import SceneError
+from rsmeta.recipe import Precision
 from rsmeta.runs import TrainedModel, load_run
 from rsmeta.scenes import Engine, Processes, RayCluster, RayWorkers, ScenePrediction, SceneSource
 from rsmeta.scenes.whole_scenes import Outcome, WholeScene, whole_count, whole_scenes
@@ -21,10 +22,11 @@ class _RunLoader:
 
     run: Path
     threads: int
+    precision: Precision | None
 
     def __call__(self) -> TrainedModel:
         torch.set_num_threads(self.threads)
-        return load_run(self.run, merged=True)
+        return load_run(self.run, merged=True, precision=self.precision)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,11 @@ class _ModelCopy:
 
 
 def engine_for(
-    run: Path, model: TrainedModel, workers: int, cluster: RayCluster | None
+    run: Path,
+    model: TrainedModel,
+    workers: int,
+    cluster: RayCluster | None,
+    precision: Precision | None = None,
 ) -> Processes | RayWorkers | None:
     """Who classifies scenes; None for this process.
 
@@ -59,6 +65,7 @@ def engine_for(
         model: Its model.
         workers: Number of processes, or of actors.
         cluster: The Ray cluster whose actors are the workers; None for processes of this machine.
+        precision: In which processes load the model, as it was loaded here.
 
     Raises:
         SceneError: There are too few workers, or the cluster cannot be used.
@@ -69,7 +76,7 @@ def engine_for(
     if workers == 1:
         return None
     threads = max(1, torch.get_num_threads() // max(1, workers))
-    return Processes(_RunLoader(run.resolve(), threads), workers)
+    return Processes(_RunLoader(run.resolve(), threads, precision), workers)
 
 
 Classify = Callable[[SceneSource, Engine | None], ScenePrediction]

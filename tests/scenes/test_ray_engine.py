@@ -174,7 +174,7 @@ def test_scenes_are_done_whole_and_what_is_left_is_divided(
         data=SimpleNamespace(selected_bands=sensor("sar").select(["VV"])),
         peft=SimpleNamespace(method="lora"),
     )
-    monkeypatch.setattr(prediction, "load_run", lambda run, merged: model)
+    monkeypatch.setattr(prediction, "load_run", lambda run, **options: model)
     monkeypatch.setattr(workers, "_ModelCopy", lambda model, threads, on_gpu: Mixing)
     # Relative paths are those of this folder for the workers, too.
     monkeypatch.chdir(tmp_path)

@@ -28,7 +28,7 @@ def model(constant, monkeypatch):
     found.recipe = SimpleNamespace(
         data=SimpleNamespace(selected_bands=bands), peft=SimpleNamespace(method="lora")
     )
-    monkeypatch.setattr(prediction, "load_run", lambda run, merged: found)
+    monkeypatch.setattr(prediction, "load_run", lambda run, **options: found)
     return found
 
 

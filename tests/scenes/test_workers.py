@@ -79,8 +79,8 @@ def test_several_scenes_at_a_time(write_scene, noise, tmp_path, monkeypatch):
     model.recipe = SimpleNamespace(
         data=SimpleNamespace(selected_bands=bands), peft=SimpleNamespace(method="lora")
     )
-    monkeypatch.setattr(prediction, "load_run", lambda run, merged: model)
-    monkeypatch.setattr(workers, "_RunLoader", lambda run, threads: Mixing)
+    monkeypatch.setattr(prediction, "load_run", lambda run, **options: model)
+    monkeypatch.setattr(workers, "_RunLoader", lambda run, threads, precision: Mixing)
     options = PredictionOptions(workers=2, on_error="skip")
     done = []
     with pytest.raises(SceneError, match="1 of 4 scenes"):
