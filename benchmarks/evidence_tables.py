@@ -143,7 +143,11 @@ def terratorch_table() -> str:
     """Time and memory of the same model by rsmeta and by TerraTorch."""
     result = json.loads((RESULTS / "terratorch_inference.json").read_text())
     lines = ["| | time | processor time | memory | wrong pixels |", "|---" * 5 + "|"]
-    names = {"rsmeta": "rsmeta", "terratorch": f"TerraTorch {result['terratorch_version']}"}
+    names = {
+        "rsmeta": "rsmeta, cells of 32 px",
+        "rsmeta, cells of one pixel": "rsmeta, cells of one pixel",
+        "terratorch": f"TerraTorch {result['terratorch_version']}",
+    }
     for side, name in names.items():
         row = result[side]
         lines.append(

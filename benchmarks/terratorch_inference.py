@@ -4,10 +4,11 @@
 
 A scene of 4096 x 4096 pixels and 4 bands (uint16, tiled, deflate), tiles of 224 px at a stride of
 192 px in batches of 16, ten classes, from the file to a class map in a GeoTIFF. TerraTorch is
-installed by this script alone, into an environment of its own. Both take turns, each time in a new
+installed by this script alone, into an environment of its own. All take turns, each time in a new
 process; peak memory is counted over that after the imports and a first batch. What they do is not
-the same: rsmeta classifies tiles (the mean of the convolution over a tile) and blends them on
-cells of 32 px, TerraTorch blends the convolution pixel by pixel.
+the same: rsmeta classifies tiles (the mean of the convolution over a tile) and blends them on cells
+that tile borders make, here of 32 px, TerraTorch blends the convolution pixel by pixel. With a
+stride of 191 px the cells of rsmeta are single pixels too, and it blends as many numbers.
 """
 
 import argparse
@@ -21,6 +22,8 @@ import tempfile
 import time
 import venv
 from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,8 +38,8 @@ RESULTS = Path(__file__).parent / "results" / "terratorch_inference.json"
 ENVIRONMENT = Path(tempfile.gettempdir()) / "rsmeta-terratorch"
 TERRATORCH = "1.2.11"
 BANDS, CLASSES, TILE, STRIDE, BATCH = 4, 10, 224, 192, 16
+STRIDE_OF_PIXEL_CELLS = 191
 EXPECTED = 3
-SIDES = ("rsmeta", "terratorch")
 
 
 def convolution() -> torch.nn.Conv2d:
@@ -71,12 +74,12 @@ class TileModel:
         return logits.softmax(dim=1).numpy()
 
 
-def by_rsmeta(scene: Path, out: Path, layer: torch.nn.Conv2d) -> None:
+def by_rsmeta(scene: Path, out: Path, layer: torch.nn.Conv2d, stride: int = STRIDE) -> None:
     from rsmeta.scenes import Product, ProductOptions, predict_scene
 
     only = ProductOptions(frozenset({Product.CLASSES}))
     model = TileModel(layer)
-    done = predict_scene(scene, model, out.parent, stride=STRIDE, batch_size=BATCH, products=only)
+    done = predict_scene(scene, model, out.parent, stride=stride, batch_size=BATCH, products=only)
     done.classes.replace(out)
 
 
@@ -95,6 +98,7 @@ def by_terratorch(scene: Path, out: Path, layer: torch.nn.Conv2d) -> None:
 
 RUNS: dict[str, Callable[[Path, Path, torch.nn.Conv2d], None]] = {
     "rsmeta": by_rsmeta,
+    "rsmeta, cells of one pixel": partial(by_rsmeta, stride=STRIDE_OF_PIXEL_CELLS),
     "terratorch": by_terratorch,
 }
 
@@ -104,10 +108,7 @@ def child(side: str, scene: Path) -> None:
     layer = convolution()
     with torch.inference_mode():
         layer(torch.zeros(BATCH, BANDS, TILE, TILE))
-    if side == "rsmeta":
-        import rsmeta.scenes  # noqa: F401
-    else:
-        import terratorch.tasks.tiled_inference  # noqa: F401
+    import_module("terratorch.tasks.tiled_inference" if side == "terratorch" else "rsmeta.scenes")
     out = scene.parent / side / "map.tif"
     out.parent.mkdir(exist_ok=True)
     loaded = resident_megabytes()
@@ -177,22 +178,20 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--environment", type=Path, default=ENVIRONMENT)
-    parser.add_argument("--child", choices=SIDES, help="For this script's own use.")
+    parser.add_argument("--child", choices=RUNS, help="For this script's own use.")
     parser.add_argument("--scene", type=Path, help="For this script's own use.")
     arguments = parser.parse_args()
     if arguments.child:
         child(arguments.child, arguments.scene)
         return
-    pythons = {
-        "rsmeta": Path(sys.executable),
-        "terratorch": terratorch_python(arguments.environment),
-    }
-    rows: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+    pythons = dict.fromkeys(RUNS, Path(sys.executable))
+    pythons["terratorch"] = terratorch_python(arguments.environment)
+    rows: dict[str, list[dict[str, Any]]] = {side: [] for side in RUNS}
     with tempfile.TemporaryDirectory() as folder:
         scene = Path(folder) / "scene.tif"
         write_scene(scene, arguments.size)
         for _ in range(arguments.rounds):
-            for side in SIDES:
+            for side in RUNS:
                 rows[side].append(measure(pythons[side], side, scene))
                 print(side, rows[side][-1])
     result = {
@@ -203,7 +202,7 @@ def main() -> None:
         "rounds": arguments.rounds,
         "cores": os.cpu_count(),
         "load_of_the_machine_at_the_end": round(os.getloadavg()[0], 1),
-        **{side: medians(rows[side]) for side in SIDES},
+        **{side: medians(rows[side]) for side in RUNS},
         "terratorch_version": TERRATORCH,
     }
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")

@@ -2,7 +2,7 @@
 
 import csv
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -71,7 +71,7 @@ def predict(
         model = load_run(run, merged=True, precision=chosen.precision)
     reading = read_options(model, chosen)
     described = _description(model, run)
-    failures: list[tuple[str, str]] = []
+    failures = _Failures(out / FAILED)
     whole = partial(
         predict_scene,
         out_dir=out,
@@ -86,34 +86,69 @@ def predict(
     engine = engine_for(run, model, chosen.workers, ray_cluster(chosen), chosen.precision)
     at_once = min(chosen.workers, len(sources))
     with tile_progress(console) as bar, Outcomes(engine, at_once) as outcomes:
-
-        def classify(source: SceneSource, engine: Engine | None) -> ScenePrediction:
-            task = bar.add_task(source.name, total=None)
-
-            def show(done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total)
-
-            try:
-                return whole(source, model, engine=engine, progress=show)
-            finally:
-                bar.remove_task(task)
-
+        classify = partial(_classify, whole, model, bar)
         for source, outcome in outcomes.of(sources, classify, whole):
             if not isinstance(outcome, SceneError):
                 yield outcome
                 continue
             if chosen.on_error == "stop":
                 raise outcome
-            failures.append((source.origin, str(outcome)))
-            _write_failures(out / FAILED, failures)
-    if failures:
-        raise SceneError(
-            f"{len(failures)} of {len(sources)} scenes could not be classified; "
-            f"'{out / FAILED}' tells why"
-        )
+            failures.add(source, outcome)
     if chosen.on_error == "skip":
+        failures.settle(len(sources))
+
+
+def _classify(
+    whole: Callable[..., ScenePrediction],
+    model: TrainedModel,
+    bar: Progress,
+    source: SceneSource,
+    engine: Engine | None,
+) -> ScenePrediction:
+    """Classify one scene, with a line of its own in the progress bar."""
+    task = bar.add_task(source.name, total=None)
+
+    def show(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+
+    try:
+        return whole(source, model, engine=engine, progress=show)
+    finally:
+        bar.remove_task(task)
+
+
+class _Failures:
+    """Scenes that could not be classified; a table of them grows with each.
+
+    Args:
+        path: The table.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._rows: list[tuple[str, str]] = []
+
+    def add(self, source: SceneSource, error: SceneError) -> None:
+        """Write a scene down."""
+        self._rows.append((source.origin, str(error)))
+        with writing(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([("scene", "reason"), *self._rows])
+
+    def settle(self, scenes: int) -> None:
+        """Raise what there is to tell after so many scenes.
+
+        Raises:
+            SceneError: There is a failure.
+        """
+        if self._rows:
+            raise SceneError(
+                f"{len(self._rows)} of {scenes} scenes could not be classified; '{self._path}' "
+                "tells why"
+            )
         # That of an earlier call would be taken for this one's.
-        (out / FAILED).unlink(missing_ok=True)
+        self._path.unlink(missing_ok=True)
 
 
 def product_options(options: PredictionOptions) -> ProductOptions:
@@ -166,13 +201,6 @@ def _description(model: TrainedModel, run: Path) -> ModelDescription:
         temperature=card.temperature,
         versions=card.versions,
     )
-
-
-def _write_failures(path: Path, failures: Sequence[tuple[str, str]]) -> None:
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("scene", "reason"), *failures])
 
 
 def tile_progress(console: Console | None) -> Progress:
