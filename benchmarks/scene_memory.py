@@ -40,6 +40,7 @@ class Stub:
     classes = CLASSES
     tile_size = 224
     tile_sizes = range(224, 225)
+    concurrency = 1
     fingerprint = "stub"
     fill = np.zeros(len(BANDS), dtype=np.float32)
 

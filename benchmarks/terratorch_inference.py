@@ -59,6 +59,7 @@ class TileModel:
     classes = tuple(f"class {number}" for number in range(CLASSES))
     tile_size = TILE
     tile_sizes = range(TILE, TILE + 1)
+    concurrency = 1
     fingerprint = "constant convolution"
     fill = np.zeros(BANDS, dtype=np.float32)
 

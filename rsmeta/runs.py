@@ -4,6 +4,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from importlib.metadata import version
@@ -28,6 +29,7 @@ from rsmeta.data.units import convert_units
 from rsmeta.errors import RunError
 from rsmeta.longtail.metrics import Metrics
 from rsmeta.models.classifier import ChipClassifier, build_classifier
+from rsmeta.models.single_threaded import SingleThreaded
 from rsmeta.peft.merging import merge
 from rsmeta.peft.plan_table import plan_frame
 from rsmeta.peft.sites import AnySite, Part, PlannedSite, named_site
@@ -244,6 +246,7 @@ class TrainedModel:
         self.classifier = classifier.eval()
         self.card = card
         self.recipe = recipe
+        self._single_threaded = SingleThreaded()
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -280,6 +283,11 @@ class TrainedModel:
         """Mean of each band, put where a pixel has no data."""
         return np.array(self.card.statistics.mean, dtype=np.float32)
 
+    @property
+    def concurrency(self) -> int:
+        """Threads that may ask for probabilities at a time: as PyTorch has on a CPU."""
+        return self._single_threaded.threads if self._device.type == "cpu" else 1
+
     def convert(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Turn what scenes hold, (bands, height, width), into the units of the training chips."""
         return convert_units(values, self.recipe.data.units)
@@ -287,24 +295,30 @@ class TrainedModel:
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
         """Map images (n, bands, height, width) in physical units to logits (n, classes)."""
-        device = next(self.classifier.parameters()).device
-        resized = resize(images.to(device), self.recipe.backbone.image_size)
+        resized = resize(images.to(self._device), self.recipe.backbone.image_size)
         logits: Tensor = self.classifier(resized)
         return logits
 
     @torch.inference_mode()
     def features(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map tiles (n, bands, height, width) to what the head reads, (n, width)."""
-        device = next(self.classifier.parameters()).device
-        images = torch.from_numpy(tiles).to(device)
+        images = torch.from_numpy(tiles).to(self._device)
         found = self.classifier.features(resize(images, self.recipe.backbone.image_size))
         return found.float().cpu().numpy()
 
     def probabilities(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map tiles (n, bands, height, width) to calibrated class probabilities (n, classes)."""
-        logits = self.logits(torch.from_numpy(tiles)).float() / self.card.temperature
-        probabilities = logits.softmax(dim=-1)
-        return probabilities.cpu().numpy()
+        """Map tiles (n, bands, height, width) to calibrated class probabilities (n, classes).
+
+        On a CPU each call takes one core, see `concurrency`.
+        """
+        alone = self._single_threaded if self._device.type == "cpu" else nullcontext()
+        with alone:
+            logits = self.logits(torch.from_numpy(tiles)).float() / self.card.temperature
+            return logits.softmax(dim=-1).cpu().numpy()
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.classifier.parameters()).device
 
 
 def load_run(

@@ -13,6 +13,7 @@ class Mixing:
     classes = ("water", "forest", "urban")
     tile_size = 16
     tile_sizes = range(1, 100)
+    concurrency = 1
     fingerprint = "mixing"
     fill = np.float32([0.5])
     pause = 0.0

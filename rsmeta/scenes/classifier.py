@@ -39,6 +39,11 @@ class TileClassifier(Protocol):
         """Value of each band, (bands,), put where a pixel is not valid: the training mean."""
         ...
 
+    @property
+    def concurrency(self) -> int:
+        """Threads that may call `probabilities` at a time, 1 or more."""
+        ...
+
     def convert(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Turn values as scenes hold them into physical units.
 

@@ -4,7 +4,9 @@ A unit needs nothing but what is in `SceneWork`, which any process can be sent. 
 its own, so that its result does not depend on which process does it, or what it did before.
 """
 
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +27,8 @@ _LEAST_CACHE_BYTES = 32_000_000
 _TILED_CACHE_BYTES = 64_000_000
 _STRIPED_CACHE_BYTES = 128_000_000
 _READ_BYTES = 12_000_000
-_BATCH_BYTES = 24_000_000
-_BATCH = 64
+_BATCH_BYTES = 12_000_000
+_BATCH = 32
 _TILES = 256
 _ROWS = 4
 _FLOAT_BYTES = 4
@@ -40,8 +42,8 @@ class GridOptions:
         tile: Side of a tile in pixels; None for that of the training chips.
         stride: Step between tiles in pixels, 1..tile; None for half a tile.
         augmentation: `none`, or `d4` for the mean over the eight orientations of each tile.
-        batch_size: Tiles given to the model at once, at most; None for 64, or as many as fill
-            24 MB.
+        batch_size: Tiles given to the model at once, at most; None for 32, or as many as fill
+            12 MB.
     """
 
     tile: int | None = None
@@ -175,13 +177,22 @@ def classify_units(
         SceneError: The scene cannot be read, or the model returned something other than finite
             class probabilities.
     """
-    with ahead(_read_units(work, classifier, units), depth=2) as reads:
-        batcher = _Batcher(work, classifier)
+    with (
+        ahead(_read_units(work, classifier, units), depth=2) as reads,
+        ThreadPoolExecutor(classifier.concurrency) as threads,
+    ):
+        batcher = _Batcher(work, classifier, threads)
+        unit: _Unit | None = None
         for read in reads:
             for tile in read.tiles:
                 batcher.push(tile)
             if read.unit_valid is not None:
-                yield batcher.finish(read.unit_valid)
+                # The model is given the next unit before the last batches of this one are waited for.
+                before, unit = unit, batcher.finish(read.unit_valid)
+                if before is not None:
+                    yield before.result()
+        if unit is not None:
+            yield unit.result()
 
 
 @dataclass(frozen=True)
@@ -214,53 +225,89 @@ def _read_units(
                 yield _Read(tiles, np.packbits(valid, axis=1) if last else None)
 
 
-class _Batcher:
-    """Classifies the tiles of a unit in batches."""
+@dataclass(frozen=True)
+class _Unit:
+    """A unit all of whose batches the model has been given.
 
-    def __init__(self, work: SceneWork, classifier: TileClassifier) -> None:
-        self._work = work
-        self._classifier = classifier
-        self._waiting: list[Tile] = []
-        self._places: list[tuple[int, int, float]] = []
-        self._results: list[NDArray[np.float32]] = []
+    Attributes:
+        places: Row, column and share of valid pixels of each tile, in the order of the batches.
+        batches: Their probabilities.
+        valid: As that of `UnitResult`.
+        classes: Number of classes.
+    """
 
-    def push(self, tile: Tile) -> None:
-        """Add a tile; a full batch is classified at once."""
-        self._waiting.append(tile)
-        self._places.append((tile.row, tile.column, tile.valid_fraction))
-        if len(self._waiting) == self._work.batch_size:
-            self._flush()
+    places: Sequence[tuple[int, int, float]]
+    batches: Sequence[Future[NDArray[np.float32]]]
+    valid: NDArray[np.uint8]
+    classes: int
 
-    def finish(self, valid: NDArray[np.uint8]) -> UnitResult:
-        """Classify what waits and hand over the unit."""
-        self._flush()
-        places = np.array(self._places, dtype=np.float64).reshape(-1, 3)
+    def result(self) -> UnitResult:
+        """Wait for the model."""
+        places = np.array(self.places, dtype=np.float64).reshape(-1, 3)
         order = np.lexsort((places[:, 1], places[:, 0]))
-        classes = len(self._classifier.classes)
-        found = np.concatenate([np.empty((0, classes), np.float32), *self._results])
-        self._places, self._results = [], []
+        batches = [batch.result() for batch in self.batches]
+        found = np.concatenate([np.empty((0, self.classes), np.float32), *batches])
         return UnitResult(
             row=places[order, 0].astype(np.int32),
             column=places[order, 1].astype(np.int32),
             valid_fraction=places[order, 2],
             probabilities=found[order],
-            valid=valid,
+            valid=self.valid,
         )
+
+
+class _Batcher:
+    """Gives the tiles of a unit to the model in batches, as many at a time as it takes."""
+
+    def __init__(
+        self, work: SceneWork, classifier: TileClassifier, threads: ThreadPoolExecutor
+    ) -> None:
+        self._work = work
+        self._classifier = classifier
+        self._threads = threads
+        self._waiting: list[Tile] = []
+        self._places: list[tuple[int, int, float]] = []
+        self._batches: list[Future[NDArray[np.float32]]] = []
+        self._under_way: deque[Future[NDArray[np.float32]]] = deque()
+
+    def push(self, tile: Tile) -> None:
+        """Add a tile; a full batch goes to the model at once, or when it has time."""
+        self._waiting.append(tile)
+        self._places.append((tile.row, tile.column, tile.valid_fraction))
+        if len(self._waiting) == self._work.batch_size:
+            self._flush()
+
+    def finish(self, valid: NDArray[np.uint8]) -> _Unit:
+        """Give the model what waits, and begin the next unit."""
+        self._flush()
+        unit = _Unit(self._places, self._batches, valid, len(self._classifier.classes))
+        self._places, self._batches = [], []
+        return unit
 
     def _flush(self) -> None:
         if not self._waiting:
             return
+        if len(self._under_way) > self._classifier.concurrency:
+            self._under_way.popleft().result()
         batch = np.stack([tile.values for tile in self._waiting])
         self._waiting = []
-        result = mean_probabilities(self._classifier, batch, self._work.augmentation)
-        expected = (len(batch), len(self._classifier.classes))
-        if result.shape != expected or not np.isfinite(result).all():
-            raise SceneError(
-                f"the model returned {list(result.shape)} probabilities, finite: "
-                f"{bool(np.isfinite(result).all())}; allowed are {list(expected)} finite ones: "
-                "check its weights and class list"
-            )
-        self._results.append(result)
+        future = self._threads.submit(_probabilities, self._work, self._classifier, batch)
+        self._batches.append(future)
+        self._under_way.append(future)
+
+
+def _probabilities(
+    work: SceneWork, classifier: TileClassifier, batch: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    result = mean_probabilities(classifier, batch, work.augmentation)
+    expected = (len(batch), len(classifier.classes))
+    if result.shape != expected or not np.isfinite(result).all():
+        raise SceneError(
+            f"the model returned {list(result.shape)} probabilities, finite: "
+            f"{bool(np.isfinite(result).all())}; allowed are {list(expected)} finite ones: "
+            "check its weights and class list"
+        )
+    return result
 
 
 def _units(grid: TileGrid, scene: OpenScene) -> tuple[range, ...]:

@@ -17,6 +17,7 @@ class Constant:
     bands: tuple[str, ...] = ("VV",)
     classes: tuple[str, ...] = ("water", "forest", "urban")
     tile_size: int = 16
+    concurrency: int = 1
     row: tuple[float, ...] = (0.1, 0.7, 0.2)
     seen: list[int] = field(default_factory=list)
 

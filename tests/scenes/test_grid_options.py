@@ -12,6 +12,7 @@ from rsmeta.scenes.symmetries import mean_probabilities, orientations
 
 class Exact(Mixing):
     tile_sizes = range(4, 33)
+    concurrency = 1
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ class Sides:
     classes = ("below", "above")
     tile_size = 4
     tile_sizes = range(1, 100)
+    concurrency = 1
     fingerprint = "sides"
     fill = np.float32([0])
 
