@@ -5,9 +5,10 @@
 A ViT-S/14 at 70 px with random weights classifies a two-band scene with speckle, tiles of 70 px at
 a stride of 70 px, from the file to all default products. The bare model is timm's own, without
 normalisation or softmax, in batches of 64 by all threads together; those of 32 that prediction
-makes, one a thread, would be slower for it. Both take turns in one process; ratios are of neighbours. Then the stages
-without a model, by a stand-in that costs nothing: reading, i.e. up to the tiles, and writing.
-Processor time is given beside the time: on a machine that does other things it is the fairer one.
+makes, one a thread, would be slower for it. Both take turns in one process; ratios are of
+neighbours. Then the stages without a model, by a stand-in that costs nothing: reading, i.e. up to
+the tiles, and writing. Processor time is given beside the time: on a machine that does other things
+it is the fairer one.
 """
 
 import argparse

@@ -98,7 +98,9 @@ def read_named_features(
     frame = read_vectors(path, layer)
     if column not in frame:
         others = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name)
-        raise DataError(f"labels '{path}' have no column '{column}' ({option}); they have: {others}")
+        raise DataError(
+            f"labels '{path}' have no column '{column}' ({option}); they have: {others}"
+        )
     if frame.crs is None:
         raise DataError(
             f"labels '{path}' have no CRS, so that their place is unknown; set it, e.g. with "

@@ -187,7 +187,7 @@ def classify_units(
             for tile in read.tiles:
                 batcher.push(tile)
             if read.unit_valid is not None:
-                # The model is given the next unit before the last batches of this one are waited for.
+                # The model gets the next unit before the last batches of this one are waited for.
                 before, unit = unit, batcher.finish(read.unit_valid)
                 if before is not None:
                     yield before.result()

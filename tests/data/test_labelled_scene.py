@@ -243,7 +243,8 @@ def test_overlapping_scenes_of_two_crs_share_no_ground_between_training_and_test
     write_raster(tmp_path / "b.tif", ramp(2, SIDE, SIDE), crs="EPSG:4326", transform=degrees)
     labels_of(checkerboard(20, 8)).to_file(tmp_path / "labels.gpkg")
     scenes = [{"raster": tmp_path / f"{n}.tif", "labels": tmp_path / "labels.gpkg"} for n in "ab"]
-    config = LabelledSceneData.model_validate({**LABELLED_SCENE, "scenes": scenes, "block_metres": 200})
+    section = {**LABELLED_SCENE, "scenes": scenes, "block_metres": 200}
+    config = LabelledSceneData.model_validate(section)
     data = load_labelled_scene(config, 0)
     train, test = data.train.footprints(), data.test.footprints()
     assert train.crs == "EPSG:4326"
