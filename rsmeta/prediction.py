@@ -103,7 +103,7 @@ def predict(
                 continue
             if chosen.on_error == "stop":
                 raise outcome
-            failures.append((source.origin, str(outcome)))
+            failures.append((_inert(source.origin), str(outcome)))
             _write_failures(out / FAILED, failures)
     if failures:
         raise SceneError(
@@ -167,6 +167,11 @@ def _description(model: TrainedModel, run: Path) -> ModelDescription:
     )
 
 
+def _inert(origin: str) -> str:
+    """The same path, so that spreadsheets do not take it for a formula."""
+    return f"./{origin}" if origin.startswith(("=", "+", "-", "@")) else origin
+
+
 def _write_failures(path: Path, failures: Sequence[tuple[str, str]]) -> None:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -177,7 +182,7 @@ def _write_failures(path: Path, failures: Sequence[tuple[str, str]]) -> None:
 def tile_progress(console: Console | None) -> Progress:
     """A progress bar that counts tiles; one that shows nothing without a console."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("tiles"),
