@@ -19,6 +19,7 @@ MISTAKE, TAIL = "mistake", "tail"
 """Kinds of chips: confident mistakes, and hard chips of tail classes."""
 
 _FOLDER = "chips"
+_PICTURE_ERRORS = (SyntaxError, Image.DecompressionBombError)  # what Pillow raises besides OSError
 _MOST = 12
 _LONGEST_SIDE = 160
 _COLUMNS = (
@@ -107,7 +108,7 @@ def read_gallery(run: Path) -> pd.DataFrame | None:
             table[name] = table[name].astype(np.float64)
         # Only pictures beside the table: its other text is what chips and classes are called.
         images = [_picture(run / _FOLDER / Path(name).name) for name in table["file"]]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, *_PICTURE_ERRORS) as error:
         reason = " ".join(str(error).split())
         raise RunError(
             f"run file '{path}' is damaged: {reason}; make the run again: rsmeta finetune"

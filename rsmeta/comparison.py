@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from rsmeta.drafts import final_path
 from rsmeta.errors import RunError
+from rsmeta.plain_yaml import read_yaml
 from rsmeta.report.run_files import RunFiles
 from rsmeta.runs import RECIPE
 
@@ -89,8 +89,8 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 def _recipe_values(run: Path) -> Mapping[str, Any]:
     try:
-        values = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        values = read_yaml(run / RECIPE)
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise RunError(f"run file '{run / RECIPE}' is damaged: {reason}") from error
     if not isinstance(values, dict):

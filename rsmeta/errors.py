@@ -1,5 +1,9 @@
 """The errors a user can cause, each with a message of one line that says how to mend it."""
 
+import re
+
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
 
 class RsmetaError(Exception):
     """Base of every error that `rsmeta` raises on purpose.
@@ -9,6 +13,10 @@ class RsmetaError(Exception):
     """
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        # Names from files could otherwise steer the terminal.
+        super().__init__(_CONTROL.sub(lambda found: ascii(found[0])[1:-1], message))
 
     @classmethod
     def documentation(cls) -> str:

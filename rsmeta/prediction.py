@@ -130,7 +130,7 @@ class _Failures:
 
     def add(self, source: SceneSource, error: SceneError) -> None:
         """Write a scene down."""
-        self._rows.append((source.origin, str(error)))
+        self._rows.append((_inert(source.origin), str(error)))
         with writing(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("w", newline="", encoding="utf-8") as file:
@@ -203,10 +203,15 @@ def _description(model: TrainedModel, run: Path) -> ModelDescription:
     )
 
 
+def _inert(origin: str) -> str:
+    """The same path, so that spreadsheets do not take it for a formula."""
+    return f"./{origin}" if origin.startswith(("=", "+", "-", "@")) else origin
+
+
 def tile_progress(console: Console | None) -> Progress:
     """A progress bar that counts tiles; one that shows nothing without a console."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("tiles"),

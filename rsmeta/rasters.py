@@ -1,6 +1,6 @@
 """Raster input shared by chips and scenes: opening, band lists, masked reads in physical units."""
 
-import re
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+import rasterio.env
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
@@ -18,12 +19,23 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from rsmeta.errors import RsmetaError, SceneError
+from rsmeta.memory import require_memory
 from rsmeta.prediction_options import ComplexPart
+from rsmeta.raster_names import check_name, is_gdal_name, name_for_gdal
 
 RASTER_ERRORS = (RasterioError, CPLE_BaseError)
 """What rasterio raises when GDAL fails: its own errors, and GDAL's where it lets them through."""
 
 _MOST_NAMES = 8
+_FLOAT_BYTES = 4
+_NO_CODE = {"GDAL_VRT_ENABLE_PYTHON": "NO"}
+_WEB = {
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
+    "GDAL_HTTP_TIMEOUT": "60",
+    "GDAL_HTTP_MAX_RETRY": "3",
+    "GDAL_HTTP_RETRY_DELAY": "1",
+}
+"""Seconds to connect and for a request, how often it is made again, and seconds before that."""
 
 
 def reason(error: BaseException) -> str:
@@ -31,6 +43,13 @@ def reason(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def reading_options() -> dict[str, str]:
+    """Options of GDAL for reading; those of the web only where nobody has set them."""
+    chosen = rasterio.env.getenv() if rasterio.env.hasenv() else {}
+    web = {name: value for name, value in _WEB.items() if name not in (*os.environ, *chosen)}
+    return _NO_CODE | web
 
 
 @contextmanager
@@ -42,7 +61,7 @@ def open_raster(
     """Open a raster for reading; every failure to open or read it becomes one line.
 
     Args:
-        path: A file, or anything GDAL opens by name (`/vsizip/...`, `s3://...`).
+        path: A file, or another name of a raster, see `rsmeta.raster_names`.
         error: Class of the error raised: `SceneError` for scenes, `DataError` for chips.
         complex_part: What complex values will be read as; None refuses them.
 
@@ -51,35 +70,33 @@ def open_raster(
 
     Raises:
         RsmetaError: As `error`: the file is missing, is no raster, has no or complex bands or
-            subdatasets, or breaks off in the middle.
+            subdatasets, breaks off in the middle, or does not fit into memory.
     """
     name = str(path)
-    if not (is_gdal_name(name) or Path(name).exists()):
-        raise error(f"raster '{name}' does not exist; check the path")
-    if Path(name).is_file() and Path(name).stat().st_size == 0:
+    opened = name_for_gdal(name, error)
+    if Path(opened).is_file() and Path(opened).stat().st_size == 0:
         raise error(f"raster '{name}' is empty (0 bytes); copy or download it again")
+    with (
+        rasterio.Env(**reading_options()),
+        _opened(opened, name, error) as dataset,
+        reading(name, error),
+    ):
+        _refuse_unreadable(dataset, error, complex_part)
+        _require_blocks_fit(dataset)
+        yield dataset
+
+
+def _opened(path: str, name: str, error: type[RsmetaError]) -> DatasetReader:
     try:
         with warnings.catch_warnings():
             # Rasters without georeferencing are welcome; callers look at crs and transform.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(name)
+            return rasterio.open(path)
     except RASTER_ERRORS as cause:
         raise error(
             f"raster '{name}' cannot be opened: {reason(cause)}; give a complete GeoTIFF or "
             "another raster that GDAL reads"
         ) from cause
-    with dataset:
-        _refuse_unreadable(dataset, error, complex_part)
-        with reading(name, error):
-            yield dataset
-
-
-def is_gdal_name(name: str) -> bool:
-    """Whether a name is not a path but a URL, a virtual file or a dataset of a GDAL driver.
-
-    `https://...`, `/vsizip/...` and `NETCDF:"file.nc":variable` are; `C:/scene.tif` is not.
-    """
-    return name.startswith("/vsi") or re.match(r"[A-Za-z]\w+(\+\w+)*:", name) is not None
 
 
 @contextmanager
@@ -87,7 +104,7 @@ def reading(name: str, error: type[RsmetaError] = SceneError) -> Iterator[None]:
     """Turn a failure to read an open raster into one line.
 
     Raises:
-        RsmetaError: As `error`: rasterio or GDAL failed.
+        RsmetaError: As `error`: rasterio or GDAL failed, or there is not enough memory.
     """
     try:
         yield
@@ -96,6 +113,46 @@ def reading(name: str, error: type[RsmetaError] = SceneError) -> Iterator[None]:
             f"raster '{name}' cannot be read to the end: {reason(cause)}; "
             "the file is damaged or truncated: copy or download it again"
         ) from cause
+    except MemoryError as cause:
+        raise error(f"raster '{name}' does not fit into memory: {reason(cause)}") from cause
+
+
+def sample_bytes(dataset: DatasetReader) -> list[int]:
+    """Bytes of a pixel in each band as it is read; complex integers are read as complex64."""
+    return [
+        np.dtype("complex64" if kind == "complex_int16" else kind).itemsize
+        for kind in dataset.dtypes
+    ]
+
+
+def _require_whole_fits(dataset: DatasetReader) -> None:
+    """Refuse a raster that is to be read at once and is larger than the free memory.
+
+    Raises:
+        MemoryError: It is.
+    """
+    height, width = dataset.shape
+    require_memory(
+        height * width * sum(size + _FLOAT_BYTES for size in sample_bytes(dataset)),
+        f"all of its {height} x {width} pixels in {dataset.count} band(s)",
+        "give smaller rasters",
+    )
+
+
+def _require_blocks_fit(dataset: DatasetReader) -> None:
+    """Refuse blocks that cannot be decoded: of however little is read of one, it is decoded whole.
+
+    Raises:
+        MemoryError: A block and its copy in GDAL's cache take more memory than is free.
+    """
+    height, width = dataset.block_shapes[0]
+    sizes = sample_bytes(dataset)
+    by_pixel = dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL"
+    require_memory(
+        2 * height * width * (sum(sizes) if by_pixel else sizes[0]),
+        f"a block of {height} x {width} pixels, of {dataset.height} x {dataset.width} in all,",
+        "cut it into tiles with gdal_translate -co TILED=YES",
+    )
 
 
 def _refuse_unreadable(
@@ -109,6 +166,9 @@ def _refuse_unreadable(
             f"raster '{dataset.name}' is a container; name one of its subdatasets instead: "
             f"{', '.join(parts[:_MOST_NAMES]) or 'none'}{more}"
         )
+    for file in dataset.files if dataset.driver == "VRT" else ():
+        if is_gdal_name(file):
+            check_name(file, error)
     kinds = sorted({dtype for dtype in dataset.dtypes if "complex" in dtype})
     if kinds and complex_part is None:
         raise error(
@@ -161,7 +221,12 @@ def read_masked(
     Returns:
         Values, float32 (bands, height, width), NaN where not valid, and valid, bool
         (height, width).
+
+    Raises:
+        MemoryError: A whole raster does not fit into the free memory.
     """
+    if window is None:
+        _require_whole_fits(dataset)
     chosen = data_indexes(dataset) if indexes is None else tuple(indexes)
     raw = dataset.read(list(chosen), window=window)
     valid = _mask(dataset, window, chosen)

@@ -8,11 +8,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from rsmeta.errors import RecipeError
+from rsmeta.plain_yaml import parse_yaml, read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -65,14 +65,13 @@ def problems(
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError as error:
         raise RecipeError([f"recipe '{path}' does not exist"]) from error
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError([f"recipe '{path}' cannot be read: {error}"]) from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
-        reason = " ".join(str(error).split())
-        raise RecipeError([f"recipe '{path}' is not valid YAML: {reason}"]) from error
+    except ValueError as error:
+        raise RecipeError([f"recipe '{path}' is not valid YAML: {error}"]) from error
     if not isinstance(content, dict):
         raise RecipeError([f"recipe '{path}' must be a mapping of keys to values"])
     return content
@@ -119,8 +118,8 @@ def override(
         if not equals or not all(part.strip() for part in key.split(".")):
             raise RecipeError([f"override '{text}' is not of the form dotted.key=value"])
         try:
-            value = expand(yaml.safe_load(written))
-        except (yaml.YAMLError, ValueError) as error:
+            value = expand(parse_yaml(written))
+        except ValueError as error:
             raise RecipeError([f"override '{text}': the value is not valid YAML"]) from error
         _assign(model, values, key.strip().split("."), value)
     return values

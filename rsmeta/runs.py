@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
@@ -21,6 +22,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from rsmeta import __version__
+from rsmeta.card_values import check_card
 from rsmeta.data.band_table import band_frame
 from rsmeta.data.datamodule import resize
 from rsmeta.data.inspection import InspectedData
@@ -30,6 +32,7 @@ from rsmeta.errors import RunError
 from rsmeta.longtail.metrics import Metrics
 from rsmeta.models.classifier import ChipClassifier, build_classifier
 from rsmeta.models.single_threaded import SingleThreaded
+from rsmeta.models.weights import tensor_digest
 from rsmeta.peft.merging import merge
 from rsmeta.peft.plan_table import plan_frame
 from rsmeta.peft.sites import AnySite, Part, PlannedSite, named_site
@@ -38,6 +41,7 @@ from rsmeta.recipe_reading import read_recipe
 from rsmeta.train.records import EpochRecord
 
 RECIPE, MODEL, HISTORY = "recipe.yaml", "model.safetensors", "history.csv"
+_DIGEST = "tensors_sha256"
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class ModelCard:
             KeyError, TypeError, ValueError: The text is no model card.
         """
         values = {"pixel_size": None, "temperature": 1.0} | json.loads(text)
+        check_card(values)
         known = {field.name: values[field.name] for field in fields(cls)}
         statistics = _statistics_from(known["statistics"])
         known |= {name: tuple(known[name]) for name in ("classes", "bands")}
@@ -115,9 +120,11 @@ def current_versions() -> dict[str, str]:
 def write_model(folder: Path, classifier: ChipClassifier, card: ModelCard) -> None:
     """Write adapters, head and modulators with the model card; equal models give equal bytes."""
     state = {name: tensor.contiguous() for name, tensor in classifier.trained_state().items()}
+    about = json.loads(card.to_json()) | {_DIGEST: tensor_digest(state)}
     # One entry alone: safetensors writes several in random order. Through bytes: its own writing of
     # files hides why the system refused.
-    (folder / MODEL).write_bytes(save(state, metadata={"rsmeta": card.to_json()}))
+    text = json.dumps(about, ensure_ascii=False)
+    (folder / MODEL).write_bytes(save(state, metadata={"rsmeta": text}))
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
@@ -342,6 +349,7 @@ def load_run(
             raise RunError(f"run '{path}' lacks {name}; it is not a complete run folder")
     recipe = read_recipe(Recipe, path / RECIPE)
     card, state = read_model(path / MODEL)
+    _require_version(path, card.versions)
     bands = recipe.data.selected_bands
     if tuple(band.name for band in bands) != card.bands:
         raise RunError(f"run '{path}': {RECIPE} and {MODEL} name different bands")
@@ -373,7 +381,30 @@ def read_model(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
     """
     try:
         with safe_open(path, framework="pt") as stored:
-            metadata = stored.metadata() or {}
-        return ModelCard.from_json(metadata["rsmeta"]), load_file(path)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            text = (stored.metadata() or {})["rsmeta"]
+        card, state = ModelCard.from_json(text), load_file(path)
+        digest = json.loads(text).get(_DIGEST)  # models of earlier versions have none
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise RunError(f"'{path}' is damaged or not a model of rsmeta: {error}") from error
+    if digest is not None and digest != tensor_digest(state):
+        raise RunError(
+            f"'{path}' is damaged: its tensors are not those that were written; restore the file "
+            "or make the run again: rsmeta finetune"
+        )
+    return card, state
+
+
+def _require_version(run: Path, versions: Mapping[str, str]) -> None:
+    """Refuse runs of later versions, which may mean other things by the same names.
+
+    Raises:
+        RunError: The run is of a later one.
+    """
+    made = versions.get("rsmeta", "0.0")
+    numbers = [re.match(r"(\d{1,6})\.(\d{1,6})", version) for version in (made, __version__)]
+    parts = [tuple(map(int, n.groups())) if n is not None else None for n in numbers]
+    if parts[0] is None or parts[1] is None or parts[0] > parts[1]:
+        raise RunError(
+            f"run '{run}' was made by rsmeta {made}, this is {__version__}; install that version "
+            "or a later one"
+        )

@@ -165,4 +165,8 @@ def _shown(progress: bool) -> tuple[Console | None, list[L.Callback]]:
     display = notebook_display()
     if not progress:
         return None, []
-    return (Console(stderr=True), []) if display is None else (None, [LiveCurves(display)])
+    return (
+        (Console(stderr=True, markup=False, emoji=False), [])
+        if display is None
+        else (None, [LiveCurves(display)])
+    )

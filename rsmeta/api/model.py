@@ -124,7 +124,7 @@ class Model:
             SceneError: See `predict`.
         """
         chosen = PredictionOptions.of(options)
-        console = Console(stderr=True) if progress else None
+        console = Console(stderr=True, markup=False, emoji=False) if progress else None
         for written in predict(
             _sources(scenes, bands), self.run.folder, Path(out), chosen,
             model=self.trained, console=console,

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from rsmeta.cli.evaluation_tables import (
     agreement_table,
@@ -14,7 +13,7 @@ from rsmeta.cli.evaluation_tables import (
     summary_table,
 )
 from rsmeta.cli.options import AsJson, RunFolder
-from rsmeta.cli.output import print_json
+from rsmeta.cli.output import plain_console, print_json
 from rsmeta.errors import RunError
 
 app = typer.Typer()
@@ -65,7 +64,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(found.values(), ensure_ascii=False))
         return
-    Console().print(class_table(found), summary_table(found))
+    plain_console().print(class_table(found), summary_table(found))
     typer.echo(f"calibration: expected error {found.calibration_error:.1%}")
     if out is not None:
         typer.echo(f"results:     {out}")
@@ -80,7 +79,7 @@ def _evaluate_scene(run: Path, scene: str, truth: Path, class_column: str, as_js
     if as_json:
         typer.echo(json.dumps(asdict(found), ensure_ascii=False))
     else:
-        Console().print(agreement_table(found))
+        plain_console().print(agreement_table(found))
 
 
 @app.command(epilog="Example: rsmeta verify runs/latest")
@@ -108,7 +107,7 @@ def compare(
         typer.echo(json.dumps(found.values(), ensure_ascii=False))
         return
     for table in comparison_tables(found):
-        Console().print(table)
+        plain_console().print(table)
 
 
 @app.command(epilog="Example: rsmeta report runs/latest")

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from rsmeta.cli.inspection_tables import (
     band_table,
@@ -15,6 +14,7 @@ from rsmeta.cli.inspection_tables import (
     scene_lines,
 )
 from rsmeta.cli.options import AsJson, Overrides
+from rsmeta.cli.output import plain_console
 from rsmeta.cli.plan import print_checked
 from rsmeta.errors import TargetError
 
@@ -100,7 +100,7 @@ def _inspect_run(path: Path, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(found.values(), ensure_ascii=False))
         return
-    console = Console()
+    console = plain_console()
     console.print(facts_table(found), stored_table(found.files))
     if not found.modulator_map.empty:
         console.print(modulator_table(found))
@@ -120,7 +120,7 @@ def _inspect_scenes(target: str, run: Path | None, bands: list[str], as_json: bo
         if not as_json:
             for line in scene_lines(scene):
                 typer.echo(line)
-            Console().print(band_table(scene))
+            plain_console().print(band_table(scene))
             for line in [] if fit is None else fit_lines(fit, str(run)):
                 typer.echo(line)
     if as_json:

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from rsmeta.cli.dataclass_options import takes
 from rsmeta.cli.options import AsJson, RunFolder, RunOption
-from rsmeta.cli.output import print_json
+from rsmeta.cli.output import plain_console, print_json
 from rsmeta.errors import SceneError
 from rsmeta.prediction_options import PredictionOptions
 
@@ -55,7 +54,7 @@ def predict(
         raise SceneError("--truth goes with a single scene; predict the scenes one by one")
     if truth is not None and Product.CLASSES not in product_options(options).products:
         raise SceneError("--truth is compared with the class map; add classes to --products")
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     for prediction in classify(sources, run, out, options, console=console):
         found = None if truth is None else agreement(prediction.classes, truth)
         if as_json:

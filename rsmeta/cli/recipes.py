@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from rsmeta.cli.options import AsJson, Overrides, RecipeFile
-from rsmeta.cli.output import print_json
+from rsmeta.cli.output import plain_console, print_json
 from rsmeta.cli.plan import print_checked
 
 app = typer.Typer()
@@ -49,7 +48,7 @@ def pack(
     packed = read_recipe(Recipe, recipe, overrides or [])
     data = load_inspected(packed).data
     chips = len(data.train) + len(data.test)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=plain_console(stderr=True), transient=True) as bar:
         task = bar.add_task("chips", total=chips)
         pack_chips(data, out, lambda: bar.advance(task))
     size, section = out.stat().st_size, packed_section(packed, data, out)

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from rsmeta.cli.options import AsJson, RunOption
-from rsmeta.cli.output import print_json
+from rsmeta.cli.output import plain_console, print_json
 
 app = typer.Typer()
 
@@ -33,7 +32,7 @@ def suggest(
 
     source = single_scene(scene, parse_bands(bands or []))
     path = Path(f"{source.name}_suggestions.gpkg") if out is None else out
-    frame = choose(source, run, path, count, console=Console(stderr=True))
+    frame = choose(source, run, path, count, console=plain_console(stderr=True))
     if as_json:
         tiles = frame[["rank", "predicted_class", "confidence", "score"]].to_dict("records")
         print_json({"file": path, "tiles": tiles})

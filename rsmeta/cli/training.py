@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from rsmeta.cli.options import AsJson, Overrides, RecipeFile, RunFolder
-from rsmeta.cli.output import print_json
+from rsmeta.cli.output import plain_console, print_json
 from rsmeta.cli.tables import metrics_table, pruning_table
 from rsmeta.errors import PruningError, RunError
 
@@ -31,7 +30,7 @@ def finetune(
     from rsmeta.recipe import Recipe
     from rsmeta.recipe_reading import read_recipe
 
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     if recipe is not None and resume is None:
         finished = run(read_recipe(Recipe, recipe, overrides or []), console)
     elif recipe is None and resume is not None and not overrides:
@@ -43,7 +42,7 @@ def finetune(
         accuracy = finished.metrics.summary()
         print_json({"run": finished.folder, "report": report, "accuracy": accuracy})
         return
-    Console().print(metrics_table(finished.metrics))
+    plain_console().print(metrics_table(finished.metrics))
     typer.echo(f"run:    {finished.folder}")
     typer.echo(f"report: {report}")
 
@@ -77,7 +76,7 @@ def prune(
         accuracy = {name: part.metrics.summary() for name, part in parts.items()}
         print_json({"run": pruned.folder, "accuracy": accuracy})
         return
-    Console().print(pruning_table(pruned))
+    plain_console().print(pruning_table(pruned))
     typer.echo(f"run:    {pruned.folder}")
     typer.echo(f"report: {pruned.folder / 'report.html'}")
 

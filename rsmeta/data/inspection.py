@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rsmeta.class_names import name_problems
 from rsmeta.data.band_checks import band_problems
 from rsmeta.data.chips import ChipSet, LabelledData, WrappedChips
 from rsmeta.data.problems import ChipProblem, Split
@@ -149,6 +150,7 @@ def _class_problems(data: LabelledData) -> list[str]:
         for name, count in counts
         if count == 0
     ]
+    problems += name_problems(data.classes)
     if len(data.classes) == 1:
         problems.append(f"only one class, '{data.classes[0]}': there is nothing to tell apart")
     if len(data.test) == 0:

@@ -4,7 +4,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from rsmeta.errors import TargetError
-from rsmeta.rasters import is_gdal_name
+from rsmeta.raster_names import is_gdal_name
 from rsmeta.runs import MODEL, RECIPE
 
 _RECIPES = frozenset({".yaml", ".yml"})

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 from numpy.typing import NDArray
 
 from rsmeta.errors import DataError
 from rsmeta.longtail.metrics import Group
+from rsmeta.plain_yaml import read_yaml
 from rsmeta.recipe import ClassGroups, LongTail
 
 _LISTS = {"many_classes": Group.HEAD, "med_classes": Group.MEDIUM, "few_classes": Group.TAIL}
@@ -62,7 +62,7 @@ def read_groups(file: Path, classes: Sequence[str]) -> list[Group]:
         pairs = list(_yaml_pairs(file) if is_yaml else _csv_pairs(file))
     except FileNotFoundError as error:
         raise DataError(f"group file '{file}' does not exist (long_tail.file)") from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"group file '{file}': {' '.join(str(error).split())}") from error
     twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
     if twice:
@@ -85,7 +85,7 @@ def _csv_pairs(file: Path) -> Iterator[tuple[str, Group]]:
 
 
 def _yaml_pairs(file: Path) -> Iterator[tuple[str, Group]]:
-    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    content = read_yaml(file)
     if not isinstance(content, dict) or set(content) != set(_LISTS):
         raise ValueError(f"must hold exactly the lists {', '.join(_LISTS)}")
     for key, group in _LISTS.items():

@@ -4,7 +4,7 @@ import argparse
 import hashlib
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.resources import as_file, files
@@ -53,13 +53,18 @@ class Weights:
 
     @property
     def sha256(self) -> str:
-        """Digest over names, types, shapes and bytes of all tensors."""
-        digest = hashlib.sha256()
-        for name in sorted(self.state):
-            tensor = self.state[name].detach().cpu().contiguous()
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        """Digest of all tensors, see `tensor_digest`."""
+        return tensor_digest(self.state)
+
+
+def tensor_digest(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes of tensors."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_weights(name: str, file: Path | None) -> Weights:

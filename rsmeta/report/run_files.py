@@ -134,6 +134,9 @@ def _read_classes(path: Path) -> pd.DataFrame:
     if unknown:
         allowed = ", ".join(Group)
         raise _damaged(path, f"group '{min(unknown)}' is unknown, allowed: {allowed}")
+    if table["class"].duplicated().any():
+        twice = table["class"][table["class"].duplicated()].iloc[0]
+        raise _damaged(path, f"class '{twice}' stands twice")
     return table
 
 

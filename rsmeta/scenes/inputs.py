@@ -9,7 +9,7 @@ from pathlib import Path
 from rasterio.drivers import raster_driver_extensions
 
 from rsmeta.errors import SceneError
-from rsmeta.rasters import is_gdal_name
+from rsmeta.raster_names import is_gdal_name
 from rsmeta.scenes.source import (
     PLACEHOLDER,
     BandFiles,

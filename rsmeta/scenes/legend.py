@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rsmeta.class_names import unprintable
 from rsmeta.errors import SceneError
 from rsmeta.palette import class_colours
 from rsmeta.scenes.blend import NO_CLASS, UNCLASSIFIED
@@ -32,6 +33,13 @@ class Legend:
     minimum_confidence: float | None = None
 
     def __post_init__(self) -> None:
+        for name in self.classes:
+            character = unprintable(name)
+            if character is not None:
+                raise SceneError(
+                    f"the model has a class {name!r} with the character {character}, which no "
+                    "legend can show; rename the class and train again"
+                )
         if self.minimum_confidence is not None and UNKNOWN in self.classes:
             raise SceneError(
                 f"the model has a class '{UNKNOWN}' of its own, which --min-confidence would be "

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
@@ -21,12 +20,14 @@ from rsmeta.rasters import (
     read_masked,
     reading,
     refuse_palette,
+    sample_bytes,
 )
 from rsmeta.scenes.products import Georeference
 from rsmeta.scenes.resampling import Grid, check_place, on_grid
 from rsmeta.scenes.source import RasterPart, SceneSource
 
 _TOLERANCE = 0.1
+_LONGEST_SIDE = 2**31 - 1  # that GDAL can count to
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,7 @@ class OpenScene:
     @property
     def row_bytes(self) -> int:
         """Bytes of one row of pixels, of all its rasters."""
-        return sum(
-            d.width * sum(np.dtype(kind).itemsize for kind in _dtypes(d)) for d in self._datasets
-        )
+        return sum(dataset.width * sum(sample_bytes(dataset)) for dataset in self._datasets)
 
     @property
     def block_height(self) -> int:
@@ -196,10 +195,7 @@ def open_scene(
     """
     options = options or ReadOptions()
     parts = _parts(source, wanted, options.missing_bands)
-    with (
-        rasterio.Env(GDAL_HTTP_MAX_RETRY=3, GDAL_HTTP_RETRY_DELAY=1),
-        ExitStack() as stack,
-    ):
+    with ExitStack() as stack:
         datasets = []
         for part in parts:
             dataset = stack.enter_context(open_raster(part.path, complex_part=options.complex_part))
@@ -248,7 +244,16 @@ def _target_grid(
             f"scene '{source.origin}' does not tell its pixel size, so that --match-resolution "
             "cannot resample it; leave that out or georeference the scene"
         )
-    return own.resampled(target / size.x, target / size.y) if options.unfit(size) else own
+    if not options.unfit(size):
+        return own
+    grid = own.resampled(target / size.x, target / size.y)
+    if max(grid.shape) > _LONGEST_SIDE:
+        raise SceneError(
+            f"scene '{source.origin}' has pixels of {size}, at {target:.3g} m it would have "
+            f"{grid.shape[0]} x {grid.shape[1]}; allowed are {_LONGEST_SIDE} a side: check its "
+            "georeferencing"
+        )
+    return grid
 
 
 def _check_values(
@@ -271,14 +276,10 @@ def _check_values(
 
 def _layers(part: RasterPart, dataset: DatasetReader) -> list[Layer]:
     indexes = data_indexes(dataset)
-    names = part.bands or [(dataset.descriptions[i - 1] or "").strip() for i in indexes]
+    # One line each, whatever the file says.
+    names = part.bands or [" ".join((dataset.descriptions[i - 1] or "").split()) for i in indexes]
     kinds = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
     return [
         Layer(dataset, part.path, index, name, kinds.get(dataset.colorinterp[index - 1]))
         for index, name in zip(indexes, names, strict=True)
     ]
-
-
-def _dtypes(dataset: DatasetReader) -> list[str]:
-    """Data types that numpy knows; GDAL's complex integers are read as complex64."""
-    return ["complex64" if kind == "complex_int16" else kind for kind in dataset.dtypes]

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rsmeta.errors import SceneError
 from rsmeta.scenes.classifier import TileClassifier
 from rsmeta.scenes.fingerprints import Keys, prediction_keys
 from rsmeta.scenes.grid import TileGrid
@@ -15,8 +14,6 @@ from rsmeta.scenes.source import SceneSource
 from rsmeta.scenes.work import GridOptions, SceneWork, plan_work
 
 _LOGGER = logging.getLogger(__name__)
-
-_MAX_CELLS = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -46,8 +43,8 @@ def plan_scene(
         grid: How to lay tiles over it.
 
     Raises:
-        SceneError: The scene cannot be opened, its bands or the tiles do not fit the model, or
-            there are too many cells.
+        SceneError: The scene cannot be opened, its bands or the tiles do not fit the model, there
+            are too many cells, or a row of it does not fit into memory.
     """
     with open_scene(source, classifier.bands, options) as opened:
         indexes = match_bands(opened, classifier.bands, options.missing_bands)
@@ -55,7 +52,7 @@ def plan_scene(
         _tell_resolution(opened, options)
         work = plan_work(source, opened, classifier, options, grid)
         _tell_tile(work.grid, classifier)
-        _check_cells(work.grid)
+
         keys = prediction_keys(work, opened, classifier.fingerprint)
         return ScenePlan(work, opened.georeference, keys)
 
@@ -90,14 +87,4 @@ def _tell_tile(grid: TileGrid, classifier: TileClassifier) -> None:
             grid.tile,
             classifier.tile_size,
             classifier.tile_size / grid.tile,
-        )
-
-
-def _check_cells(grid: TileGrid) -> None:
-    rows, columns = grid.cell_shape
-    if rows * columns > _MAX_CELLS:
-        raise SceneError(
-            f"stride {grid.stride} with tiles of {grid.tile} px makes {rows * columns} cells of "
-            f"{grid.cell} px; allowed are {_MAX_CELLS}: choose a stride with a larger common "
-            "divisor with the tile size, such as half of it"
         )

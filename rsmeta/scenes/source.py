@@ -13,6 +13,8 @@ from rsmeta.band_names import same_band
 PLACEHOLDER = "{band}"
 """Stands for the name of a band in the path of a scene that has one file a band."""
 
+_LONGEST_NAME = 150
+
 
 @dataclass(frozen=True)
 class RasterPart:
@@ -155,8 +157,12 @@ def stem(path: str) -> str:
 
 
 def file_name(text: str) -> str:
-    """Replace what file systems do not allow in the name of a file."""
-    return re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", text)
+    """Replace what file systems do not allow in the name of a file, and cut it to 150 bytes.
+
+    With the endings of products it stays below the 255 bytes of most file systems.
+    """
+    allowed = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]', "_", text)
+    return allowed.encode()[:_LONGEST_NAME].decode(errors="ignore")
 
 
 def _common_start(texts: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from rsmeta.prediction_options import TestTimeAugmentation
 from rsmeta.scenes.ahead import ahead
 from rsmeta.scenes.classifier import TileClassifier
 from rsmeta.scenes.grid import TileGrid
+from rsmeta.scenes.limits import require_size
 from rsmeta.scenes.opening import OpenScene, ReadOptions, open_scene
 from rsmeta.scenes.reader import Tile, match_bands, read_tiles
 from rsmeta.scenes.source import SceneSource
@@ -130,7 +131,9 @@ def plan_work(
     """Lay the tile grid over an open scene and divide it into units.
 
     Raises:
-        SceneError: The model does not take such tiles, or the stride does not fit them.
+        SceneError: The model does not take such tiles, the stride does not fit them, or there are
+            too many cells.
+        MemoryError: A row of tiles does not fit into memory.
     """
     side = classifier.tile_size if grid.tile is None else grid.tile
     sizes = classifier.tile_sizes
@@ -140,6 +143,8 @@ def plan_work(
             f"{classifier.tile_size} px; allowed: {sizes[0]} to {sizes[-1]}"
         )
     tiles = TileGrid.over(scene.height, scene.width, side, grid.stride)
+    unit_rows = _unit_rows(tiles, scene)
+    require_size(tiles, len(classifier.classes), unit_rows)
     bands = len(classifier.bands)
     fitting = max(1, min(_BATCH, _BATCH_BYTES // (_FLOAT_BYTES * bands * side**2)))
     return SceneWork(
@@ -148,9 +153,9 @@ def plan_work(
         grid=tiles,
         augmentation=grid.augmentation,
         batch_size=grid.batch_size or fitting,
-        units=_units(tiles, scene),
+        units=_units(tiles, unit_rows),
         bands=bands,
-        cache_bytes=_cache_bytes(tiles, scene),
+        cache_bytes=_cache_bytes(tiles, scene, unit_rows),
     )
 
 
@@ -310,7 +315,7 @@ def _probabilities(
     return result
 
 
-def _units(grid: TileGrid, scene: OpenScene) -> tuple[range, ...]:
+def _unit_rows(grid: TileGrid, scene: OpenScene) -> int:
     """Tile rows that fill some batches together, fewer where the cache would not hold them.
 
     Neighbouring units both read the rows where they overlap, so that there are several in each.
@@ -318,19 +323,23 @@ def _units(grid: TileGrid, scene: OpenScene) -> tuple[range, ...]:
     rows = min(grid.rows, max(_ROWS, -(-_TILES // grid.columns)))
     while rows > 1 and scene.striped and _row_cache(grid, scene, rows) > _STRIPED_CACHE_BYTES:
         rows -= 1
+    return rows
+
+
+def _units(grid: TileGrid, rows: int) -> tuple[range, ...]:
+    """All tile rows, so many at a time."""
     starts: Sequence[int] = range(0, grid.rows, rows)
     return tuple(range(start, min(start + rows, grid.rows)) for start in starts)
 
 
-def _cache_bytes(grid: TileGrid, scene: OpenScene) -> int:
+def _cache_bytes(grid: TileGrid, scene: OpenScene, rows: int) -> int:
     """Size of GDAL's block cache, which by default grows with the machine.
 
     Strips are met by all reads of a unit: with less cache they would be decoded for each. Blocks
     of tiled files are met again by the next unit only.
     """
     most = _STRIPED_CACHE_BYTES if scene.striped else _TILED_CACHE_BYTES
-    rows = _units(grid, scene)[0]
-    return int(np.clip(_row_cache(grid, scene, len(rows)), _LEAST_CACHE_BYTES, most))
+    return int(np.clip(_row_cache(grid, scene, rows), _LEAST_CACHE_BYTES, most))
 
 
 def _row_cache(grid: TileGrid, scene: OpenScene, rows: int) -> int:
