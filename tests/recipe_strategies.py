@@ -76,6 +76,7 @@ OPTIMISERS = {
 }
 DATA = st.fixed_dictionaries(
     {
+        "source": st.just("simulator"),
         "sensor": st.sampled_from(["optical", "multispectral", "sar"]),
         "crop": st.sampled_from([16, 19, 32]),
         "largest_class": st.integers(1, 4),

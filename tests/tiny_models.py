@@ -35,7 +35,7 @@ class TinyModel:
         recipe = Recipe.model_validate(
             {
                 "name": "tiny",
-                "data": {"sensor": self.sensor, "crop": self.size},
+                "data": {"source": "simulator", "sensor": self.sensor, "crop": self.size},
                 "backbone": {
                     "name": "timm:test_vit",
                     "file": self.weights,

@@ -8,7 +8,6 @@ from rsmeta.bands import sensor
 from rsmeta.data.chips import ChipArray, LabelledData
 
 
-
 @pytest.fixture
 def write_chip(tmp_path):
     """Write a raster of (bands, height, width) below the test's folder."""

@@ -62,7 +62,13 @@ def test_a_recipe_that_validates_trains(tiny_weights, tally, values):
 
 BASE = {
     "name": "drawn",
-    "data": {"crop": 16, "largest_class": 2, "imbalance": 2, "test_per_class": 1},
+    "data": {
+        "source": "simulator",
+        "crop": 16,
+        "largest_class": 2,
+        "imbalance": 2,
+        "test_per_class": 1,
+    },
     "backbone": {"name": "timm:test_vit", "image_size": 16},
     "peft": {"method": "lora", "rank": 2, "blocks": "last:2"},
     "inner": {

@@ -6,11 +6,11 @@ import geopandas
 import numpy as np
 import rasterio
 import shapely
-from shapely.affinity import affine_transform
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio import Affine
 from scene_strategies import DrawnScene, places, scenes, transforms, validities
+from shapely.affinity import affine_transform
 from tile_classifiers import Fixed, Mixing, PixelMean
 from trust_examples import examples
 
