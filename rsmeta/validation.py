@@ -15,6 +15,7 @@ from rsmeta.models.frozen_prefix import require_frozen_prefix
 from rsmeta.models.normalisation import require_normalised
 from rsmeta.recipe import Recipe
 from rsmeta.train.loggers import require_loggers
+from rsmeta.train.trainer import require_accelerator
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,10 @@ def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
         DataError: One line for each chip that cannot be used, or what else is wrong with the data.
         BackboneError: The backbone cannot be loaded.
         RecipeError: The plan does not fit the backbone, nothing of it can be cached, the
-            augmentation does not fit the bands, or a logger is not installed.
+            augmentation does not fit the bands, a logger is not installed, or there is no GPU.
     """
     require_loggers(recipe)
+    require_accelerator(recipe.compute)
     inspected = load_inspected(recipe)
     data = inspected.data
     counts = data.train_counts

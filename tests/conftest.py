@@ -4,11 +4,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from rsmeta.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("RSMETA_SHARED", ROOT.parent / "shared"))
+
+# `steady`: the same examples in every run, however busy the machine is. `trust`: many more, others
+# in every run.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("trust", deadline=None, max_examples=3000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 TINY_DATA = {"source": "simulator", "largest_class": 8, "imbalance": 4, "test_per_class": 2}
 

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 
 import lightning as L
 import torch
+from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
-from rsmeta.recipe import Recipe
+from rsmeta.errors import RecipeError
+from rsmeta.recipe import Compute, Recipe
 
 
 class ExplicitStrategy(DDPStrategy):
@@ -33,8 +35,12 @@ def build_trainer(
         recipe: The recipe.
         callbacks: What Lightning is to call.
         distributed: Whether to use all of the recipe's devices, or one.
+
+    Raises:
+        RecipeError: This machine has no such devices.
     """
     compute = recipe.compute
+    require_accelerator(compute)
     with quiet_lightning():
         return L.Trainer(
             accelerator=compute.accelerator,
@@ -50,6 +56,23 @@ def build_trainer(
             enable_model_summary=False,
             use_distributed_sampler=False,
             deterministic=True,
+        )
+
+
+def require_accelerator(compute: Compute) -> None:
+    """Check that there is a GPU where the recipe asks for one.
+
+    Raises:
+        RecipeError: There is none.
+    """
+    if compute.accelerator != "gpu":
+        return
+    if not (CUDAAccelerator.is_available() or MPSAccelerator.is_available()):
+        raise RecipeError(
+            [
+                "compute.accelerator: gpu: torch finds no GPU on this machine; set it to auto, "
+                "which takes one where there is one, or to cpu"
+            ]
         )
 
 

@@ -3,14 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from hypothesis import settings
 
 from rsmeta.bands import sensor
 from rsmeta.data.chips import ChipArray, LabelledData
-
-# The same examples in every run, however busy the machine is.
-settings.register_profile("steady", deadline=None, derandomize=True)
-settings.load_profile("steady")
 
 
 @pytest.fixture
