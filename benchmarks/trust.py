@@ -3,7 +3,7 @@
     python benchmarks/trust.py --parts kills ddp
 
 Writes benchmarks/results/trust.json after every part; results of parts that are not run, or that
-cannot be run here, stay as they were. Every count comes from what ran: tests record it as properties
+cannot be run here, stay as they were. Counts come from what ran: tests record them as properties
 in pytest's JUnit file, or write a file of their own. Ends with 1 if a part failed.
 """
 

@@ -69,9 +69,7 @@ def test_what_cannot_be_shared_out_is_refused(tiny_recipe, sections, message):
         ("finite_difference", ["-m", "torch.distributed.run", "--nproc_per_node=2"]),
     ],
 )
-def test_two_processes_end_where_one_does(
-    tiny_recipe, tmp_path, engine, launcher, record_property
-):
+def test_two_processes_end_where_one_does(tiny_recipe, tmp_path, engine, launcher, record_property):
     """Fifty-four steps by gloo; started by Lightning and by torchrun."""
     recipe = tiny_recipe(
         data={"source": "simulator", "largest_class": 8, "imbalance": 1, "test_per_class": 1},

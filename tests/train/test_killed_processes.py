@@ -85,7 +85,7 @@ def within(share):
 
     def torn(original, *arguments):
         Torn.share = share
-        Path.open = Torn
+        Path.open = lambda path, mode: Torn(path, mode)
         original(*arguments)
 
     return torn
