@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test schema figures clean
+.PHONY: demo test schema trust lowest coverage wheel sbom audit clean
 
 demo: .venv/demo.stamp
 	mkdir -p demo
@@ -34,5 +34,46 @@ test: .venv/test.stamp
 schema: .venv/demo.stamp
 	$(BIN)/rsmeta schema > recipes/recipe.schema.json
 
+# Counts of the checks that a result can be trusted; PARTS="kills ddp" for some of them.
+trust: .venv/test.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/trust.py $(if $(PARTS),--parts $(PARTS))
+
+lowest: .venv/test.stamp .venv-lowest/test.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/trust.py --parts versions lowest
+
+.venv-lowest/test.stamp: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check \
+		--constraint constraints-lowest.txt -e '.[test]'
+	@touch $@
+
+coverage: .venv/test.stamp
+	$(BIN)/coverage erase
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -m "slow or not slow" -n auto --dist loadfile
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+wheel: .venv/test.stamp
+	$(BIN)/python -m hatchling build -t wheel
+
+sbom: .venv-release/wheel.stamp .venv-tools/tools.stamp
+	mkdir -p dist
+	.venv-tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--output-file dist/sbom.json .venv-release/bin/python
+
+audit: .venv-release/wheel.stamp .venv-tools/tools.stamp
+	PIPAPI_PYTHON_LOCATION=.venv-release/bin/python .venv-tools/bin/pip-audit
+
+# What users get, and nothing else; with the tools apart from it.
+.venv-release/wheel.stamp: pyproject.toml
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/pip install --quiet --disable-pip-version-check .
+	@touch $@
+
+.venv-tools/tools.stamp:
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=5' 'pip-audit>=2.7'
+	@touch $@
+
 clean:
-	rm -rf .venv demo predictions
+	rm -rf .venv .venv-* demo predictions dist

@@ -32,8 +32,16 @@ def test_the_readme_names_the_python_that_is_required():
     assert f"Python {required} or newer" in MAKEFILE
 
 
-@pytest.mark.parametrize("target", re.findall(r"^    make (\w+)", README, flags=re.M))
-def test_every_make_command_of_the_readme_exists(target):
+@pytest.mark.parametrize(
+    "target",
+    sorted(
+        {
+            *re.findall(r"^    make (\w+)", README, flags=re.M),
+            *(t for page in PAGES for t in re.findall(r"`make (\w+)", page.read_text("utf-8"))),
+        }
+    ),
+)
+def test_every_make_command_shown_exists(target):
     assert re.search(rf"^{target}:", MAKEFILE, flags=re.M)
 
 

@@ -53,7 +53,10 @@ def transformer(dataset):
 
 @pytest.mark.parametrize("name", [name for name in listed() if name not in {*REFUSED, HUGE}])
 @pytest.mark.parametrize("resolution", ["pixel", "cell"])
-def test_products_lie_where_gdal_sees_the_scene(constant, tmp_path, name, resolution):
+def test_products_lie_where_gdal_sees_the_scene(
+    constant, tmp_path, name, resolution, record_property
+):
+    record_property("scene", name)
     with rasterio.open(FOLDER / name) as source, transformer(source) as gdal:
         height, width = source.shape
         expected_crs = source.crs, source.gcps[1]
@@ -72,20 +75,25 @@ def test_products_lie_where_gdal_sees_the_scene(constant, tmp_path, name, resolu
             assert (out.crs, out.gcps[1]) == expected_crs
             found = np.array(gdal.rowcol(*ground, op=float)) * factor
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    record_property("outcome", "mapped where GDAL sees it")
 
 
 @pytest.mark.parametrize(("name", "reason"), REFUSED.items())
-def test_unusable_files_are_refused_in_one_line(constant, tmp_path, name, reason):
+def test_unusable_files_are_refused_in_one_line(constant, tmp_path, name, reason, record_property):
+    record_property("scene", name)
     with pytest.raises(SceneError, match=reason) as caught:
         predict_scene(FOLDER / name, constant(tile_size=128), tmp_path / "out", stride=128)
     assert "\n" not in str(caught.value)
     assert Path(name).name in str(caught.value)
     assert not list(tmp_path.rglob("*.*"))
+    record_property("outcome", f"refused in one line ({type(caught.value).__name__})")
 
 
 @pytest.mark.parametrize("part", ["amplitude", "power"])
-def test_complex_sar_as_amplitude_or_power(constant, tmp_path, part):
-    scene = FOLDER / "sar" / "s1_slc_vhvv_complex64_no_georef.derived.tif"
+def test_complex_sar_as_amplitude_or_power(constant, tmp_path, part, record_property):
+    name = "sar/s1_slc_vhvv_complex64_no_georef.derived.tif"
+    record_property("scene", name)
+    scene = FOLDER / name
     with open_scene(RasterSource(str(scene)), ("VV",), ReadOptions(part)) as opened:
         window = rasterio.windows.Window(3, 5, 20, 30)
         values, valid = opened.read(window, (2, 1))
@@ -96,6 +104,7 @@ def test_complex_sar_as_amplitude_or_power(constant, tmp_path, part):
     assert valid.all()
     done = predict_scene(scene, constant(("VH", "VV")), tmp_path, options=ReadOptions(part))
     assert sum(done.pixels.values()) == 65 * 65
+    record_property("outcome", "mapped with --complex")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +130,8 @@ def test_single_band_files_are_one_scene(constant, tmp_path, pattern, bands):
         dataset.close()
 
 
-def test_one_row_of_tiles_of_the_huge_scene(constant):
+def test_one_row_of_tiles_of_the_huge_scene(constant, record_property):
+    record_property("scene", HUGE)
     model = constant()
     with open_scene(RasterSource(str(FOLDER / HUGE)), model.bands) as scene:
         grid = TileGrid.over(scene.height, scene.width, 224, 224)
@@ -137,3 +147,4 @@ def test_one_row_of_tiles_of_the_huge_scene(constant):
         left = (tile.column - 100) * 224
         part = values[:, left : left + 224]
         np.testing.assert_array_equal(tile.values[0], np.where(part == 0, model.fill[0], part))
+    record_property("outcome", "tiles read as they are")

@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import signal
 import time
 from dataclasses import replace
 
@@ -74,8 +75,11 @@ def moments(units):
     return [*while_classifying, (0, 0.0), *((units, t) for t in rng.uniform(0, 0.1, 2))]
 
 
-def test_a_prediction_killed_at_any_point_ends_with_the_same_bytes(scene, tmp_path, processes):
+def test_a_prediction_killed_at_any_point_ends_with_the_same_bytes(
+    scene, tmp_path, processes, record_property
+):
     whole = predict_scene(scene, Mixing(), tmp_path / "whole")
+    kills = 0
     for number, (units, seconds) in enumerate(moments(8)):
         out = tmp_path / str(number)
         child = processes.Process(target=predict_scene, args=(scene, Slow(), out))
@@ -85,6 +89,7 @@ def test_a_prediction_killed_at_any_point_ends_with_the_same_bytes(scene, tmp_pa
         time.sleep(seconds)
         child.kill()
         child.join()
+        kills += child.exitcode == -signal.SIGKILL
         model = Mixing()
         done = predict_scene(scene, model, out)
         assert raster_bytes(done) == raster_bytes(whole)
@@ -92,6 +97,8 @@ def test_a_prediction_killed_at_any_point_ends_with_the_same_bytes(scene, tmp_pa
         assert (done.pixels, done.tiles) == (whole.pixels, whole.tiles)
         assert model.tiles < whole.tiles or units == 0
         assert model.tiles > 0 or units == 8
+    record_property("kill_points", kills)
+    record_property("survived", kills)
 
 
 def test_only_what_is_missing_is_classified(scene, tmp_path):

@@ -3,15 +3,12 @@
 import errno
 import os
 import shutil
-import signal
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-import yaml
+from small_runs import compare, small
 from typer.testing import CliRunner
 
 from rsmeta import finetuning
@@ -23,12 +20,7 @@ from rsmeta.finetuning import finetune, resume
 from rsmeta.meta.outer_loop import OuterStep
 from rsmeta.models.classifier import ChipClassifier, build_classifier
 from rsmeta.origin import origin_of
-from rsmeta.recipe import Recipe
 from rsmeta.train.module import FinetuningModule
-
-FILES = ["model.safetensors", "metrics.json", "per_class.csv", "confusion.csv", "history.csv"]
-FILES += ["modulators.csv", "recipe.yaml", "plan.csv", "bands.csv", "gamma_history.csv"]
-FILES += ["predictions.csv", "features.csv", "chips.csv"]
 
 
 class KilledError(Exception):
@@ -39,22 +31,6 @@ class KilledError(Exception):
 def quick(monkeypatch):
     monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)
     monkeypatch.setattr(os, "fsync", lambda file: None)
-
-
-def small(tmp_path, **sections):
-    """Two epochs of about five steps; outer steps do not fall on the ends of epochs."""
-    values = {
-        "name": "tiny",
-        "runs": tmp_path / "runs",
-        "data": {"source": "simulator", "largest_class": 4, "imbalance": 2, "test_per_class": 1},
-        "inner": {"epochs": 2, "batch_size": 6},
-        "outer": {"every": 2, "batch_size": 11, "learning_rate": 0.1},
-        "peft": {"method": "lora", "rank": 2, "blocks": "last:2"},
-        "compute": {"checkpoint_every": 1},
-    }
-    for name, section in sections.items():
-        values[name] = values.get(name, {}) | section
-    return Recipe.model_validate(values)
 
 
 def interrupted(recipe, patch, target, name, number):
@@ -87,15 +63,6 @@ def undisturbed(tmp_path_factory):
         return made[key]
 
     return run
-
-
-def compare(run, other):
-    """All files are the same, but for the folder of runs in the recipe."""
-    for name in FILES:
-        if name != "recipe.yaml":
-            assert (run / name).read_bytes() == (other / name).read_bytes(), name
-    recipes = [yaml.safe_load((path / "recipe.yaml").read_text()) for path in (run, other)]
-    assert len({str(recipe | {"runs": None}) for recipe in recipes}) == 1
 
 
 # --- the same end ---------------------------------------------------------------------------------
@@ -190,32 +157,6 @@ def test_a_run_interrupted_twice_and_while_writing_goes_on(tmp_path, monkeypatch
             resume(draft)
     (draft / ".checkpoint.safetensors").write_bytes(b"torn")
     compare(resume(draft).folder, undisturbed())
-
-
-@pytest.mark.slow
-def test_processes_killed_at_random_moments_lose_nothing(tmp_path, undisturbed):
-    """Real SIGKILLs; the next process goes on, until a run is finished, and then with a new one."""
-    sections = {"inner": {"epochs": 6, "batch_size": 4}}
-    whole, context = undisturbed(**sections), get_context("fork")
-    delays, kills, runs = np.random.default_rng(0), 0, tmp_path / "runs"
-    while kills < 10:
-        begun = [p for p in runs.glob(".*.partial") if (p / "recipe.yaml").is_file()]
-        target, argument = (resume, begun[0]) if begun else (finetune, small(tmp_path, **sections))
-        process = context.Process(target=target, args=(argument,))
-        process.start()
-        process.join(delays.uniform(0.1, 6))
-        if process.is_alive():
-            process.kill()
-            kills += 1
-        process.join()
-        assert process.exitcode in (0, -signal.SIGKILL)
-    for draft in runs.glob(".*.partial"):
-        if (draft / "recipe.yaml").is_file():
-            resume(draft)
-    finished = [path for path in runs.iterdir() if not path.name.startswith(".")]
-    for run in {path.resolve() for path in finished}:
-        compare(run, whole)
-    assert finished
 
 
 # --- what stops it --------------------------------------------------------------------------------
