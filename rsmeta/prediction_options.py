@@ -108,7 +108,7 @@ class PredictionOptions(ClassificationOptions):
     """How scenes are classified, and what is written.
 
     Attributes:
-        resolution: Grid of the maps: `pixel` for that of the scene, `cell` for one value a step.
+        resolution: Grid of the maps: `cell` for one value a step, `pixel` for that of the scene.
         products: What to write, with commas: classes, confidence, probabilities, gpkg, parquet,
             geojson, summary, quicklook, report, webmap, item, or all; None for classes, confidence,
             gpkg, summary and item.
@@ -128,8 +128,8 @@ class PredictionOptions(ClassificationOptions):
     """
 
     resolution: Annotated[
-        Resolution, OnCommandLine("Grid of the maps: pixel (the scene's) or cell (one a step).")
-    ] = "pixel"
+        Resolution, OnCommandLine("Grid of the maps: cell (one a step) or pixel (the scene's).")
+    ] = "cell"
     products: Annotated[
         str | None,
         OnCommandLine(

@@ -34,7 +34,7 @@ class Agreement:
 
 
 def agreement(map_path: str | PathLike[str], truth_path: str | PathLike[str]) -> Agreement:
-    """Compare a class map with a truth raster on the same grid, window by window.
+    """Compare a class map, of pixels or of cells, with a truth raster of pixels, window by window.
 
     Pixels that the truth leaves unlabelled (255) or that the map has no class for (the scene is
     not valid there) do not count. A true class that the map does not know counts as missed.
@@ -49,12 +49,7 @@ def agreement(map_path: str | PathLike[str], truth_path: str | PathLike[str]) ->
             `CLASS_NAMES`, an index has no name, or no labelled pixel can be compared.
     """
     with open_raster(map_path) as mapped, open_raster(truth_path) as truth:
-        if mapped.shape != truth.shape:
-            raise SceneError(
-                f"truth '{truth_path}' has {truth.height} × {truth.width} pixels, the map "
-                f"'{map_path}' {mapped.height} × {mapped.width}; allowed is the same grid: "
-                "predict at pixel resolution, or resample the truth"
-            )
+        side = _side_of_cell(mapped, truth)
         for raster in (mapped, truth):
             if raster.dtypes[0] != "uint8":
                 raise SceneError(
@@ -62,7 +57,7 @@ def agreement(map_path: str | PathLike[str], truth_path: str | PathLike[str]) ->
                     "uint8 class indexes, 255 for none: convert it"
                 )
         names, classes = _class_names(truth), _class_names(mapped)
-        pairs = _count_pairs(mapped, truth)
+        pairs = _count_pairs(mapped, truth, side)
     for index in np.flatnonzero(pairs.sum(axis=1)):
         if index >= len(names):
             raise SceneError(
@@ -84,6 +79,20 @@ def agreement(map_path: str | PathLike[str], truth_path: str | PathLike[str]) ->
     )
 
 
+def _side_of_cell(mapped: DatasetReader, truth: DatasetReader) -> int:
+    """Pixels of the truth along the side of what the map has one value for."""
+    side = 1
+    if mapped.shape != truth.shape:
+        side = max(1, round(abs(mapped.transform.determinant / truth.transform.determinant) ** 0.5))
+    if mapped.shape != (-(-truth.height // side), -(-truth.width // side)):
+        raise SceneError(
+            f"truth '{truth.name}' has {truth.height} × {truth.width} pixels, the map "
+            f"'{mapped.name}' {mapped.height} × {mapped.width}; allowed is the same grid: "
+            "predict at pixel resolution, or resample the truth"
+        )
+    return side
+
+
 def _class_names(raster: DatasetReader) -> list[str]:
     text = raster.tags().get("CLASS_NAMES")
     try:
@@ -98,14 +107,17 @@ def _class_names(raster: DatasetReader) -> list[str]:
     return [str(name) for name in names]
 
 
-def _count_pairs(mapped: DatasetReader, truth: DatasetReader) -> NDArray[np.int64]:
+def _count_pairs(mapped: DatasetReader, truth: DatasetReader, side: int) -> NDArray[np.int64]:
     """Number of pixels of each true (first axis) and mapped (second axis) class."""
     pairs = np.zeros(256 * 256, dtype=np.int64)
-    rows = max(1, _PIXELS_AT_ONCE // truth.width)
+    rows = side * max(1, _PIXELS_AT_ONCE // (side * truth.width))
     for top in range(0, truth.height, rows):
-        window = Window(0, top, truth.width, min(rows, truth.height - top))
-        true = truth.read(1, window=window).astype(np.intp)
-        pairs += np.bincount((true * 256 + mapped.read(1, window=window)).ravel(), minlength=65536)
+        height = min(rows, truth.height - top)
+        true = truth.read(1, window=Window(0, top, truth.width, height)).astype(np.intp)
+        cells = Window(0, top // side, mapped.width, -(-height // side))
+        found = mapped.read(1, window=cells).repeat(side, axis=0).repeat(side, axis=1)
+        found = found[:height, : truth.width]
+        pairs += np.bincount((true * 256 + found).ravel(), minlength=65536)
     table = pairs.reshape(256, 256)
     table[NO_CLASS], table[:, NO_CLASS] = 0, 0
     return table

@@ -55,7 +55,7 @@ def test_several_scenes_come_one_after_the_other(model, scenes, tmp_path):
 def test_rows_are_those_of_the_map(model, scenes, predicted):
     rows = [row.classes for row in model.predict_rows(scenes / "s1.tif")]
     cells = np.concatenate(rows)
-    np.testing.assert_array_equal(cells, predicted.classes.values[::32, ::32])
+    np.testing.assert_array_equal(cells, predicted.classes.values)
     with pytest.raises(SceneError, match="option 'products' is unknown"):
         next(model.predict_rows(scenes / "s1.tif", products="classes"))
 
@@ -64,7 +64,7 @@ def test_bands_can_be_named(model, scenes, tmp_path):
     with pytest.raises(SceneError, match="VV"):
         model.predict(scenes / "s1.tif", tmp_path, bands=["HH", "HV"])
     swapped = model.predict(scenes / "s1.tif", tmp_path, bands=["VH", "VV"], products="classes")
-    assert swapped.classes.shape == (160, 160)
+    assert swapped.classes.shape == (5, 5)
 
 
 def test_probabilities_of_chips(model):

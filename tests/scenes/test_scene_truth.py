@@ -42,6 +42,23 @@ def test_agreement_of_a_prediction(write_scene, write_truth, noise, constant, tm
     assert result.mean_recall == 0.5
 
 
+@pytest.mark.parametrize(("height", "width"), [(40, 30), (48, 64), (5, 3)])
+def test_a_map_of_cells_counts_as_the_same_map_of_pixels(
+    write_scene, write_truth, noise, softmax, tmp_path, height, width
+):
+    scene = write_scene(noise(height, width))
+    labels = np.random.default_rng(1).integers(0, 4, (1, height, width))
+    truth = write_truth(np.where(labels == 3, 255, labels), json.dumps(CLASSES))
+    pixels, cells = (
+        agreement(
+            predict_scene(scene, softmax(), tmp_path / name, stride=4, resolution=name).classes,
+            truth,
+        )
+        for name in ("pixel", "cell")
+    )
+    assert cells == pixels
+
+
 @pytest.mark.parametrize(
     ("truth", "names", "message"),
     [
