@@ -71,7 +71,7 @@ class SceneError(RsmetaError):
 
 
 class EngineError(SceneError):
-    """What classifies a scene broke down, through no fault of the scene: worth another try."""
+    """What classifies scenes broke down or cannot be set up, through no fault of a scene."""
 
 
 class TargetError(RsmetaError):

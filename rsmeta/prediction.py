@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rsmeta.bands import Unit
+from rsmeta.compiling import compile_if_faster
 from rsmeta.errors import SceneError
 from rsmeta.prediction_options import ClassificationOptions, PredictionOptions
 from rsmeta.runs import TrainedModel, load_run
@@ -61,6 +62,7 @@ def predict(
 
     Raises:
         RunError: The run cannot be loaded.
+        EngineError: The model shall be compiled and cannot.
         SceneError: A scene cannot be classified (with `on_error` `skip`, at the end), or two
             scenes have the same name, or the Ray cluster cannot be used.
     """
@@ -69,6 +71,9 @@ def predict(
     sources = scene_sources(scenes)
     if model is None or chosen.precision not in (None, model.recipe.compute.precision):
         model = load_run(run, merged=True, precision=chosen.precision)
+    if chosen.compile:
+        model = TrainedModel(model.classifier, model.card, model.recipe)  # that of others stays
+        compile_if_faster(model)
     reading = read_options(model, chosen)
     described = _description(model, run)
     failures = _Failures(out / FAILED)
@@ -83,7 +88,7 @@ def predict(
         products=products,
         description=described,
     )
-    engine = engine_for(run, model, chosen.workers, ray_cluster(chosen), chosen.precision)
+    engine = engine_for(run, model, chosen.workers, ray_cluster(chosen))
     at_once = min(chosen.workers, len(sources))
     with tile_progress(console) as bar, Outcomes(engine, at_once) as outcomes:
         classify = partial(_classify, whole, model, bar)

@@ -125,6 +125,7 @@ class PredictionOptions(ClassificationOptions):
             on this machine, or else a new one.
         gpus: GPUs of each Ray worker, or a fraction of one that several share.
         precision: Of the backbone's matrix products; None for that of the run.
+        compile: Whether to use `torch.compile` where it is faster, which is measured once.
     """
 
     resolution: Annotated[
@@ -174,11 +175,20 @@ class PredictionOptions(ClassificationOptions):
         PredictionPrecision | None,
         OnCommandLine("Of the backbone's matrix products; default: that of the run."),
     ] = None
+    compile: Annotated[
+        bool,
+        OnCommandLine(
+            "Use torch.compile where it is faster here: measured once, in a minute or two, and "
+            "remembered. Last bits of the confidences may differ."
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.engine != "ray" and (self.address is not None or self.gpus):
             raise SceneError("address and gpus are for the engine 'ray'; give --engine ray")
+        if self.engine == "ray" and self.compile:
+            raise SceneError("compiled models stay in their process; leave out --compile with Ray")
 
 
 def _choices(annotation: Any) -> tuple[Any, ...]:

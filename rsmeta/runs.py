@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
+from torch.nn import functional as F
 
 from rsmeta import __version__
 from rsmeta.card_values import check_card
@@ -254,6 +255,8 @@ class TrainedModel:
         self.card = card
         self.recipe = recipe
         self._single_threaded = SingleThreaded()
+        self._compiled: Callable[[Tensor], Tensor] | None = None
+        self._largest_batch = 0
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -279,7 +282,8 @@ class TrainedModel:
     def fingerprint(self) -> str:
         """Digest of all that its probabilities depend on."""
         settings = self.recipe.data.units, self.recipe.backbone.image_size, self.recipe.compute
-        found = hashlib.sha256(repr((self.card.to_json(), settings, current_versions())).encode())
+        known = self.card.to_json(), settings, current_versions(), self.compiled
+        found = hashlib.sha256(repr(known).encode())
         for name, tensor in self.classifier.state_dict().items():
             found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             found.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
@@ -320,8 +324,33 @@ class TrainedModel:
         """
         alone = self._single_threaded if self._device.type == "cpu" else nullcontext()
         with alone:
-            logits = self.logits(torch.from_numpy(tiles)).float() / self.card.temperature
+            logits = self._batch_logits(torch.from_numpy(tiles)).float() / self.card.temperature
             return logits.softmax(dim=-1).cpu().numpy()
+
+    @property
+    def compiled(self) -> bool:
+        """Whether `torch.compile` makes the code for `probabilities`."""
+        return self._compiled is not None
+
+    def compile(self) -> None:
+        """Let `torch.compile` make the code for `probabilities`; its last bits may differ.
+
+        Raises:
+            torch._dynamo.exc.TorchDynamoException: With the first batch: it cannot.
+        """
+        self.__dict__.pop("fingerprint", None)
+        self._compiled = torch.compile(self.classifier, dynamic=False)
+
+    @torch.inference_mode()
+    def _batch_logits(self, images: Tensor) -> Tensor:
+        if self._compiled is None:
+            return self.logits(images)
+        resized = resize(images.to(self._device), self.recipe.backbone.image_size)
+        # Code is made for one size of batches: smaller ones are filled up.
+        self._largest_batch = max(self._largest_batch, len(resized))
+        missing = self._largest_batch - len(resized)
+        filled = F.pad(resized, (0, 0, 0, 0, 0, 0, 0, missing))
+        return self._compiled(filled)[: len(resized)]
 
     @property
     def _device(self) -> torch.device:

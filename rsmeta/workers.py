@@ -22,11 +22,15 @@ class _RunLoader:
 
     run: Path
     threads: int
-    precision: Precision | None
+    precision: Precision
+    compiled: bool
 
     def __call__(self) -> TrainedModel:
         torch.set_num_threads(self.threads)
-        return load_run(self.run, merged=True, precision=self.precision)
+        model = load_run(self.run, merged=True, precision=self.precision)
+        if self.compiled:
+            model.compile()
+        return model
 
 
 @dataclass(frozen=True)
@@ -52,20 +56,15 @@ class _ModelCopy:
 
 
 def engine_for(
-    run: Path,
-    model: TrainedModel,
-    workers: int,
-    cluster: RayCluster | None,
-    precision: Precision | None = None,
+    run: Path, model: TrainedModel, workers: int, cluster: RayCluster | None
 ) -> Processes | RayWorkers | None:
     """Who classifies scenes; None for this process.
 
     Args:
         run: Run folder.
-        model: Its model.
+        model: Its model; processes load it in the same precision, and compile it if it is.
         workers: Number of processes, or of actors.
         cluster: The Ray cluster whose actors are the workers; None for processes of this machine.
-        precision: In which processes load the model, as it was loaded here.
 
     Raises:
         SceneError: There are too few workers, or the cluster cannot be used.
@@ -76,7 +75,8 @@ def engine_for(
     if workers == 1:
         return None
     threads = max(1, torch.get_num_threads() // max(1, workers))
-    return Processes(_RunLoader(run.resolve(), threads, precision), workers)
+    precision = model.recipe.compute.precision
+    return Processes(_RunLoader(run.resolve(), threads, precision, model.compiled), workers)
 
 
 Classify = Callable[[SceneSource, Engine | None], ScenePrediction]

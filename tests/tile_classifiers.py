@@ -2,8 +2,11 @@
 
 import os
 import time
+from types import SimpleNamespace
 
 import numpy as np
+
+from rsmeta.bands import sensor
 
 
 class Mixing:
@@ -81,3 +84,17 @@ class Fixed(Mixing):
 
     def probabilities(self, tiles):
         return np.tile(np.float32([0.1, 0.7, 0.2]), (len(tiles), 1))
+
+
+def of_a_run(model):
+    """The same classifier with what prediction asks of the model of a run."""
+    model.card = SimpleNamespace(
+        pixel_size=10.0, backbone="vit", backbone_sha256="0" * 64, temperature=1.0, versions={}
+    )
+    model.recipe = SimpleNamespace(
+        data=SimpleNamespace(selected_bands=sensor("sar").select(["VV"])),
+        peft=SimpleNamespace(method="lora"),
+        compute=SimpleNamespace(precision="float32"),
+    )
+    model.compiled = False
+    return model

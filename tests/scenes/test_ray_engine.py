@@ -15,12 +15,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tile_classifiers import Dying, Mixing, Slow, Telling, Undecided
+from tile_classifiers import Dying, Mixing, Slow, Telling, Undecided, of_a_run
 from tiny_classifiers import tiny_classifier
 from tiny_vits import images
 
 from rsmeta import prediction, workers
-from rsmeta.bands import sensor
 from rsmeta.errors import EngineError, SceneError
 from rsmeta.prediction import predict
 from rsmeta.prediction_options import PredictionOptions
@@ -166,14 +165,7 @@ def test_scenes_are_done_whole_and_what_is_left_is_divided(
     for name in "acde":
         write_scene(noise(60, 70), f"in/{name}.tif")
     (tmp_path / "in" / "b.tif").write_bytes(b"")
-    model = Mixing()
-    model.card = SimpleNamespace(
-        pixel_size=10.0, backbone="vit", backbone_sha256="0" * 64, temperature=1.0, versions={}
-    )
-    model.recipe = SimpleNamespace(
-        data=SimpleNamespace(selected_bands=sensor("sar").select(["VV"])),
-        peft=SimpleNamespace(method="lora"),
-    )
+    model = of_a_run(Mixing())
     monkeypatch.setattr(prediction, "load_run", lambda run, **options: model)
     monkeypatch.setattr(workers, "_ModelCopy", lambda model, threads, on_gpu: Mixing)
     # Relative paths are those of this folder for the workers, too.

@@ -2,14 +2,13 @@
 
 import csv
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tile_classifiers import of_a_run
 from typer.testing import CliRunner
 
 from rsmeta import prediction
-from rsmeta.bands import sensor
 from rsmeta.cli import app
 from rsmeta.errors import SceneError
 from rsmeta.prediction import predict
@@ -20,14 +19,7 @@ SKIP = PredictionOptions(on_error="skip")
 
 @pytest.fixture
 def model(constant, monkeypatch):
-    found = constant()
-    found.card = SimpleNamespace(
-        pixel_size=10.0, backbone="vit", backbone_sha256="0" * 64, temperature=1.0, versions={}
-    )
-    bands = sensor("sar").select(["VV"])
-    found.recipe = SimpleNamespace(
-        data=SimpleNamespace(selected_bands=bands), peft=SimpleNamespace(method="lora")
-    )
+    found = of_a_run(constant())
     monkeypatch.setattr(prediction, "load_run", lambda run, **options: found)
     return found
 

@@ -2,15 +2,13 @@
 
 import csv
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import rasterio
-from tile_classifiers import Dying, Mixing, PixelMean
+from tile_classifiers import Dying, Mixing, PixelMean, of_a_run
 
 from rsmeta import prediction, workers
-from rsmeta.bands import sensor
 from rsmeta.errors import SceneError
 from rsmeta.prediction import predict
 from rsmeta.prediction_options import PredictionOptions
@@ -72,16 +70,9 @@ def test_several_scenes_at_a_time(write_scene, noise, tmp_path, monkeypatch):
     for name in "acd":
         write_scene(noise(60, 70), f"in/{name}.tif")
     (tmp_path / "in" / "b.tif").write_bytes(b"")
-    model = Mixing()
-    model.card = SimpleNamespace(
-        pixel_size=10.0, backbone="vit", backbone_sha256="0" * 64, temperature=1.0, versions={}
-    )
-    bands = sensor("sar").select(["VV"])
-    model.recipe = SimpleNamespace(
-        data=SimpleNamespace(selected_bands=bands), peft=SimpleNamespace(method="lora")
-    )
+    model = of_a_run(Mixing())
     monkeypatch.setattr(prediction, "load_run", lambda run, **options: model)
-    monkeypatch.setattr(workers, "_RunLoader", lambda run, threads, precision: Mixing)
+    monkeypatch.setattr(workers, "_RunLoader", lambda *settings: Mixing)
     options = PredictionOptions(workers=2, on_error="skip")
     done = []
     with pytest.raises(SceneError, match="1 of 4 scenes"):
