@@ -179,7 +179,9 @@ def test_scenes_are_done_whole_and_what_is_left_is_divided(
     with Path("out/failed.csv").open(encoding="utf-8", newline="") as file:
         assert [row["scene"] for row in csv.DictReader(file)] == ["in/b.tif"]
     for entry in (done[0], done[-1]):
-        alone = predict_scene(f"in/{entry.classes.name[0]}.tif", Mixing(), tmp_path / "alone")
+        alone = predict_scene(
+            f"in/{entry.classes.name[0]}.tif", Mixing(), tmp_path / "alone", resolution="cell"
+        )
         assert entry.confidence.read_bytes() == alone.confidence.read_bytes()
         assert (entry.pixels, entry.tiles) == (alone.pixels, alone.tiles)
 

@@ -81,7 +81,9 @@ def test_several_scenes_at_a_time(write_scene, noise, tmp_path, monkeypatch):
     assert model.tiles == 0
     with (tmp_path / "out" / "failed.csv").open(encoding="utf-8", newline="") as file:
         assert [row["scene"] for row in csv.DictReader(file)] == [str(tmp_path / "in" / "b.tif")]
-    alone = predict_scene(tmp_path / "in" / "d.tif", Mixing(), tmp_path / "alone")
+    alone = predict_scene(
+        tmp_path / "in" / "d.tif", Mixing(), tmp_path / "alone", resolution="cell"
+    )
     assert alone.confidence.read_bytes() == done[-1].confidence.read_bytes()
 
 
