@@ -3,7 +3,7 @@
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from importlib.metadata import version
@@ -28,6 +28,7 @@ from rsmeta.data.units import convert_units
 from rsmeta.errors import RunError
 from rsmeta.longtail.metrics import Metrics
 from rsmeta.models.classifier import ChipClassifier, build_classifier
+from rsmeta.models.fixed_groups import group_size, in_groups
 from rsmeta.peft.merging import merge
 from rsmeta.peft.plan_table import plan_frame
 from rsmeta.peft.sites import AnySite, Part, PlannedSite, named_site
@@ -287,17 +288,12 @@ class TrainedModel:
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
         """Map images (n, bands, height, width) in physical units to logits (n, classes)."""
-        device = next(self.classifier.parameters()).device
-        resized = resize(images.to(device), self.recipe.backbone.image_size)
-        logits: Tensor = self.classifier(resized)
-        return logits
+        return self._computed(self.classifier, images)
 
     @torch.inference_mode()
     def features(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map tiles (n, bands, height, width) to what the head reads, (n, width)."""
-        device = next(self.classifier.parameters()).device
-        images = torch.from_numpy(tiles).to(device)
-        found = self.classifier.features(resize(images, self.recipe.backbone.image_size))
+        found = self._computed(self.classifier.features, torch.from_numpy(tiles))
         return found.float().cpu().numpy()
 
     def probabilities(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -305,6 +301,15 @@ class TrainedModel:
         logits = self.logits(torch.from_numpy(tiles)).float() / self.card.temperature
         probabilities = logits.softmax(dim=-1)
         return probabilities.cpu().numpy()
+
+    def _computed(self, part: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """Resize images and apply a part of the model; on a CPU no bit depends on how many."""
+        size = self.recipe.backbone.image_size
+        images = images.to(next(self.classifier.parameters()).device)
+        if images.device.type != "cpu":
+            return part(resize(images, size))
+        group = group_size(self.classifier.backbone.patch_embed.num_patches)
+        return in_groups(lambda chosen: part(resize(chosen, size)), images, group)
 
 
 def load_run(
