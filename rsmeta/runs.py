@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
-from torch.nn import functional as F
 
 from rsmeta import __version__
 from rsmeta.card_values import check_card
@@ -32,6 +31,7 @@ from rsmeta.data.units import convert_units
 from rsmeta.errors import RunError
 from rsmeta.longtail.metrics import Metrics
 from rsmeta.models.classifier import ChipClassifier, build_classifier
+from rsmeta.models.fixed_groups import group_size, in_groups
 from rsmeta.models.single_threaded import SingleThreaded
 from rsmeta.models.weights import tensor_digest
 from rsmeta.peft.merging import merge
@@ -256,7 +256,6 @@ class TrainedModel:
         self.recipe = recipe
         self._single_threaded = SingleThreaded()
         self._compiled: Callable[[Tensor], Tensor] | None = None
-        self._largest_batch = 0
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -306,17 +305,15 @@ class TrainedModel:
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
         """Map images (n, bands, height, width) in physical units to logits (n, classes)."""
-        resized = resize(images.to(self._device), self.recipe.backbone.image_size)
-        logits: Tensor = self.classifier(resized)
-        return logits
+        return self._computed(self.classifier, images)
 
     @torch.inference_mode()
     def features(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map tiles (n, bands, height, width) to what the head reads, (n, width)."""
-        images = torch.from_numpy(tiles).to(self._device)
-        found = self.classifier.features(resize(images, self.recipe.backbone.image_size))
+        found = self._computed(self.classifier.features, torch.from_numpy(tiles))
         return found.float().cpu().numpy()
 
+    @torch.inference_mode()
     def probabilities(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map tiles (n, bands, height, width) to calibrated class probabilities (n, classes).
 
@@ -324,8 +321,9 @@ class TrainedModel:
         """
         alone = self._single_threaded if self._device.type == "cpu" else nullcontext()
         with alone:
-            logits = self._batch_logits(torch.from_numpy(tiles)).float() / self.card.temperature
-            return logits.softmax(dim=-1).cpu().numpy()
+            images = torch.from_numpy(tiles)
+            logits = self._computed(self._compiled or self.classifier, images).float()
+            return (logits / self.card.temperature).softmax(dim=-1).cpu().numpy()
 
     @property
     def compiled(self) -> bool:
@@ -339,22 +337,20 @@ class TrainedModel:
             torch._dynamo.exc.TorchDynamoException: With the first batch: it cannot.
         """
         self.__dict__.pop("fingerprint", None)
-        self._compiled = torch.compile(self.classifier, dynamic=False)
-
-    @torch.inference_mode()
-    def _batch_logits(self, images: Tensor) -> Tensor:
-        if self._compiled is None:
-            return self.logits(images)
-        resized = resize(images.to(self._device), self.recipe.backbone.image_size)
-        # Code is made for one size of batches: smaller ones are filled up.
-        self._largest_batch = max(self._largest_batch, len(resized))
-        missing = self._largest_batch - len(resized)
-        filled = F.pad(resized, (0, 0, 0, 0, 0, 0, 0, missing))
-        return self._compiled(filled)[: len(resized)]
+        self._compiled = torch.compile(self.classifier)
 
     @property
     def _device(self) -> torch.device:
         return next(self.classifier.parameters()).device
+
+    def _computed(self, part: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """Resize images and apply a part of the model; on a CPU no bit depends on how many."""
+        size = self.recipe.backbone.image_size
+        images = images.to(self._device)
+        if self._device.type != "cpu":
+            return part(resize(images, size))
+        group = group_size(self.classifier.backbone.patch_embed.num_patches)
+        return in_groups(lambda chosen: part(resize(chosen, size)), images, group)
 
 
 def load_run(

@@ -103,3 +103,12 @@ def test_no_bands_at_all_are_refused(source):
     place = {"root": "chips"} if source == "folder" else {"file": "chips.csv"}
     with pytest.raises(RecipeError, match=r"data\.bands"):
         recipe(data={"source": source, "sensor": "rgb", "bands": [], **place})
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("nan")])
+@pytest.mark.parametrize(
+    ("section", "key"), [("inner", "learning_rate"), ("outer", "margin"), ("peft", "gamma")]
+)
+def test_numbers_are_finite(section, key, number):
+    with pytest.raises(RecipeError, match=rf"{section}.*{key}.*finite"):
+        recipe(**{section: {key: number}})

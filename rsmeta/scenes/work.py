@@ -43,8 +43,8 @@ class GridOptions:
         tile: Side of a tile in pixels; None for that of the training chips.
         stride: Step between tiles in pixels, 1..tile; None for half a tile.
         augmentation: `none`, or `d4` for the mean over the eight orientations of each tile.
-        batch_size: Tiles given to the model at once, at most; None for 32, or as many as fill
-            12 MB.
+        batch_size: Tiles given to the model at once, at most; None for 32, or the power of two
+            that fits into 12 MB.
     """
 
     tile: int | None = None
@@ -152,7 +152,8 @@ def plan_work(
         options=options,
         grid=tiles,
         augmentation=grid.augmentation,
-        batch_size=grid.batch_size or fitting,
+        # Models compute in groups of powers of two: others would be filled up.
+        batch_size=grid.batch_size or 1 << (fitting.bit_length() - 1),
         units=_units(tiles, unit_rows),
         bands=bands,
         cache_bytes=_cache_bytes(tiles, scene, unit_rows),

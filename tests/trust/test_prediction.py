@@ -1,23 +1,27 @@
 """What a scene's map does not depend on, with a whole ViT: order of bands, blocks, who computes."""
 
+from contextlib import contextmanager
 from functools import cache
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import rasterio
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio import Affine
 from scene_strategies import LAYOUTS, PACKINGS, DrawnScene, packed, validities
 from tiny_models import SENSORS, TinyModel
 from trust_examples import examples
 
-from rsmeta.scenes import Processes, ProductOptions, RasterSource, ThisProcess, predict_scene
+from rsmeta.scenes import Processes, ProductOptions, ThisProcess, predict_scene
 from rsmeta.scenes.product_options import Product
-from rsmeta.scenes.source import BandFiles
+from rsmeta.scenes.source import BandFiles, RasterSource
 
 PERMUTED = "bands in another order give the same map"
 BITS = "blocks, workers and batches leave every bit"
+HERE = {"crs": "EPSG:32631", "transform": Affine(10, 0, 500_000, 0, -10, 4_800_000)}
 MAPS = ProductOptions(frozenset({Product.CLASSES, Product.CONFIDENCE, Product.PROBABILITIES}))
 
 
@@ -53,7 +57,7 @@ def permuted(draw):
     return sensor, draw(values_of(count, 50)), draw(st.permutations(range(count)))
 
 
-@examples(15)
+@examples(12)
 @given(drawn=permuted(), files=st.sampled_from(["described", "named", "apart"]))
 def test_bands_in_another_order_give_the_same_map(tiny_weights, tally, drawn, files):
     sensor, values, order = drawn
@@ -78,8 +82,11 @@ def test_bands_in_another_order_give_the_same_map(tiny_weights, tally, drawn, fi
 
 
 def scene(values, names=(), **options):
+    """A scene whose pixels are valid where they are finite."""
     valid = np.isfinite(values).all(axis=0)
-    return DrawnScene(values, valid, {"crs": "EPSG:32631"} | options, names=names)
+    return DrawnScene(
+        values, valid, {"crs": "EPSG:32631", "transform": HERE} | options, names=names
+    )
 
 
 @pytest.fixture(scope="module")
@@ -89,19 +96,30 @@ def workers(tiny_weights):
         yield engine
 
 
-@examples(20)
+@contextmanager
+def computing_by(threads):
+    """Let so many threads compute; workers of a machine share its threads out among them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@examples(15)
 @given(
     values=values_of(2),
     layout=st.sampled_from(LAYOUTS),
     packing=st.sampled_from(PACKINGS),
     interleave=st.sampled_from(["band", "pixel"]),
-    batch_size=st.one_of(st.none(), st.integers(1, 70)),
-    several=st.booleans(),
+    batch_size=st.sampled_from([1, 2, 3, 7, 31, 64]),
+    threads=st.sampled_from([1, 2, None]),
     stride=st.sampled_from([16, 8, 5]),
     augmentation=st.sampled_from(["none", "none", "d4"]),
 )
 def test_blocks_workers_and_batches_leave_every_bit(
-    tiny_weights, tally, workers, values, layout, packing, interleave, batch_size, several, stride,
+    tiny_weights, tally, workers, values, layout, packing, interleave, batch_size, threads, stride,
     augmentation,
 ):  # fmt: skip
     model = loaded(TinyModel(tiny_weights["timm:test_vit"]))
@@ -111,9 +129,10 @@ def test_blocks_workers_and_batches_leave_every_bit(
         plain = scene(values).write(f"{folder}/plain.tif")
         expected = bits(predict_scene(plain, model, f"{folder}/plain", **settings))
         other = scene(values, **options).write(f"{folder}/other.tif")
-        engine = workers if several else ThisProcess(model)
-        done = predict_scene(
-            other, model, f"{folder}/other", engine=engine, batch_size=batch_size, **settings
-        )
+        engine = workers if threads is None else ThisProcess(model)
+        with computing_by(threads or torch.get_num_threads()):
+            done = predict_scene(
+                other, model, f"{folder}/other", engine=engine, batch_size=batch_size, **settings
+            )
         assert bits(done) == expected
-    tally.add(BITS, "two workers" if several else "this process")
+    tally.add(BITS, "two workers" if threads is None else f"threads: {threads}")

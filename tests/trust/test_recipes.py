@@ -39,7 +39,7 @@ def finite_history(recipe, found):
     return history
 
 
-@examples(40)
+@examples(25)
 @given(values=RECIPES)
 def test_a_recipe_that_validates_trains(tiny_weights, tally, values):
     accepted = validated(values, tiny_weights)
@@ -89,7 +89,7 @@ def replaced(values, path, value):
     return values | {first: below}
 
 
-@examples(40)
+@examples(25)
 @given(extreme=EXTREMES)
 def test_no_number_makes_training_go_wrong_in_silence(tiny_weights, tally, extreme):
     accepted = validated(replaced(BASE, *extreme), tiny_weights)
