@@ -53,7 +53,7 @@ def colour(name: str) -> str | None:
 
 def same_band(description: str, wanted: str) -> bool:
     """Whether a description names the wanted band, or its colour."""
-    by_name = (known_band(description) or _normalised(description)) == _normalised(wanted)
+    by_name = _normalised(wanted) in (known_band(description), _normalised(description))
     return by_name or (colour(wanted) is not None and colour(description) == colour(wanted))
 
 
@@ -83,11 +83,14 @@ def find_some_bands(
 
 def _places(descriptions: Sequence[str], wanted: Sequence[str]) -> list[list[int]]:
     """All positions of each wanted band."""
-    names = [known_band(text) or _normalised(text) for text in descriptions]
+    plain = [_normalised(text) for text in descriptions]
+    names = [known_band(text) or own for text, own in zip(descriptions, plain, strict=True)]
     colours = [colour(text) for text in descriptions]
 
     def places(want: str) -> list[int]:
-        by_name = [place for place, name in enumerate(names) if name == _normalised(want)]
+        # What no sensor has is told by the whole name alone.
+        whole = names if _normalised(want) in _KNOWN else plain
+        by_name = [place for place, name in enumerate(whole) if name == _normalised(want)]
         if by_name or colour(want) is None:
             return by_name
         return [place for place, found in enumerate(colours) if found == colour(want)]

@@ -27,6 +27,7 @@ RASTER_ERRORS = (RasterioError, CPLE_BaseError)
 """What rasterio raises when GDAL fails: its own errors, and GDAL's where it lets them through."""
 
 _MOST_NAMES = 8
+_MOST_BANDS = 4096
 _FLOAT_BYTES = 4
 _NO_CODE = {"GDAL_VRT_ENABLE_PYTHON": "NO"}
 _WEB = {
@@ -166,6 +167,11 @@ def _refuse_unreadable(
             f"raster '{dataset.name}' is a container; name one of its subdatasets instead: "
             f"{', '.join(parts[:_MOST_NAMES]) or 'none'}{more}"
         )
+    if dataset.count > _MOST_BANDS:
+        raise error(
+            f"raster '{dataset.name}' has {dataset.count} bands; allowed are {_MOST_BANDS}: choose "
+            "some with gdal_translate -b"
+        )
     for file in dataset.files if dataset.driver == "VRT" else ():
         if is_gdal_name(file):
             check_name(file, error)
@@ -231,13 +237,15 @@ def read_masked(
     raw = dataset.read(list(chosen), window=window)
     valid = _mask(dataset, window, chosen)
     values = np.empty(raw.shape, dtype=np.float32)
+    # Each asks GDAL about all bands.
+    nodatas, scales, offsets = dataset.nodatavals, dataset.scales, dataset.offsets
     for band, index, out in zip(raw, chosen, values, strict=True):
-        nodata = dataset.nodatavals[index - 1]
+        nodata = nodatas[index - 1]
         if nodata is not None and _representable(nodata, band.dtype):
             valid &= band != band.dtype.type(nodata)
         if np.iscomplexobj(band):
             band = np.abs(band) if complex_part == "amplitude" else np.abs(band) ** 2
-        scale, offset = dataset.scales[index - 1], dataset.offsets[index - 1]
+        scale, offset = scales[index - 1], offsets[index - 1]
         # A float64 beyond the float32 range becomes inf, and with that not valid.
         with np.errstate(over="ignore", invalid="ignore"):
             out[:] = band if (scale, offset) == (1.0, 0.0) else band * scale + offset
@@ -251,12 +259,13 @@ def _mask(
     dataset: DatasetReader, window: Window | None, indexes: Sequence[int]
 ) -> NDArray[np.bool_]:
     """Valid pixels according to mask bands, alpha bands and GDAL's reading of nodata."""
+    flags, data = dataset.mask_flag_enums, frozenset(data_indexes(dataset))
     masked = [
         index
         for index in indexes
-        if not {MaskFlags.all_valid, MaskFlags.alpha} & set(dataset.mask_flag_enums[index - 1])
+        if not {MaskFlags.all_valid, MaskFlags.alpha} & set(flags[index - 1])
     ]
-    alpha = [index for index in dataset.indexes if index not in data_indexes(dataset)]
+    alpha = [index for index in dataset.indexes if index not in data]
     layers: list[NDArray[Any]] = []
     if masked:
         layers.append(dataset.read_masks(masked, window=window))

@@ -16,6 +16,7 @@ from rsmeta.plain_yaml import parse_yaml, read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_LONGEST_TEXT, _LONGEST_MESSAGE = 200, 2000
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 
 
@@ -81,13 +82,19 @@ def expand(value: Any) -> Any:
     """Replace `${NAME}` and `${NAME:-default}` in all strings by environment variables.
 
     Raises:
-        RecipeError: A variable without a default is not set.
+        RecipeError: A variable without a default is not set, or one stands in another.
     """
     if isinstance(value, dict):
         return {key: expand(item) for key, item in value.items()}
     if isinstance(value, list):
         return [expand(item) for item in value]
-    return _VARIABLE.sub(_variable, value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    found = _VARIABLE.sub(_variable, value)
+    if found != value and _VARIABLE.search(found):
+        # The recipe of a run is read again, and would then mean something else.
+        raise RecipeError([f"'{_cut(value)}': environment variables cannot stand in one another"])
+    return found
 
 
 def _variable(match: re.Match[str]) -> str:
@@ -204,7 +211,7 @@ def _line(model: type[BaseModel], values: Any, detail: ErrorDetails) -> str:
         tags = [values for m in _models_at(model, location[:index]) for values in _tags(m).values()]
         is_tag = any(key in values for values in tags)
         if present or (index == len(location) - 1 and not is_tag):
-            shown.append(str(key))
+            shown.append(_cut(str(key)))
         if present:
             current = current[key]
     dotted = ".".join(shown) or "recipe"
@@ -217,12 +224,12 @@ def _line(model: type[BaseModel], values: Any, detail: ErrorDetails) -> str:
         return _variant_line(dotted, detail["ctx"])
     if detail["type"] == "missing":
         return f"{dotted}: is missing"
-    message = detail["msg"].removeprefix("Value error, ")
+    message = _cut(detail["msg"].removeprefix("Value error, "), _LONGEST_MESSAGE)
     value = detail.get("input")
     if isinstance(value, str | int | float | bool | None) or (
         isinstance(value, list) and len(value) < 10
     ):
-        return f"{dotted}: {value!r}: {message}"
+        return f"{dotted}: {_cut(repr(value))}: {message}"
     return f"{dotted}: {message}"
 
 
@@ -234,4 +241,9 @@ def _variant_line(section: str, context: Mapping[str, Any]) -> str:
     allowed = [tag.strip(" '") for tag in str(context["expected_tags"]).split(",")]
     near = get_close_matches(str(context["tag"]), allowed, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    return f"{key}: {context['tag']!r} is unknown{hint} (allowed: {', '.join(allowed)})"
+    return f"{key}: {_cut(repr(context['tag']))} is unknown{hint} (allowed: {', '.join(allowed)})"
+
+
+def _cut(text: str, most: int = _LONGEST_TEXT) -> str:
+    """A text that fits into a line, cut where it is very long."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"

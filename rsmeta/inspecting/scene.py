@@ -1,7 +1,8 @@
 """What a scene is, and whether a run fits it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def inspect_scene(source: SceneSource | str, run: Path | None = None) -> Inspect
         crs = place.crs or place.gcp_crs
         return InspectedScene(
             origin=scene.name,
-            bands=tuple(_band(layer) for layer in scene.layers),
+            bands=tuple(_bands(scene.layers)),
             alphas=scene.alphas,
             height=scene.height,
             width=scene.width,
@@ -167,15 +168,18 @@ def _cautions(
     return found
 
 
-def _band(layer: Layer) -> SceneBand:
-    dataset, place = layer.dataset, layer.index - 1
-    return SceneBand(
-        name=layer.name,
-        dtype=dataset.dtypes[place],
-        nodata=dataset.nodatavals[place],
-        scale=dataset.scales[place],
-        offset=dataset.offsets[place],
-    )
+def _bands(layers: Sequence[Layer]) -> Iterator[SceneBand]:
+    for _, group in groupby(layers, key=lambda layer: id(layer.dataset)):
+        same = list(group)
+        dataset = same[0].dataset
+        # Each asks GDAL about all bands.
+        dtypes, nodatas = dataset.dtypes, dataset.nodatavals
+        scales, offsets = dataset.scales, dataset.offsets
+        for layer in same:
+            place = layer.index - 1
+            yield SceneBand(
+                layer.name, dtypes[place], nodatas[place], scales[place], offsets[place]
+            )
 
 
 def _georeferenced_by(dataset: DatasetReader) -> str:

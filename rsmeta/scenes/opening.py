@@ -276,10 +276,12 @@ def _check_values(
 
 def _layers(part: RasterPart, dataset: DatasetReader) -> list[Layer]:
     indexes = data_indexes(dataset)
+    # Each asks GDAL about all bands.
+    texts, colours = dataset.descriptions, dataset.colorinterp
     # One line each, whatever the file says.
-    names = part.bands or [" ".join((dataset.descriptions[i - 1] or "").split()) for i in indexes]
+    names = part.bands or [" ".join((texts[index - 1] or "").split()) for index in indexes]
     kinds = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
     return [
-        Layer(dataset, part.path, index, name, kinds.get(dataset.colorinterp[index - 1]))
+        Layer(dataset, part.path, index, name, kinds.get(colours[index - 1]))
         for index, name in zip(indexes, names, strict=True)
     ]

@@ -77,7 +77,7 @@ class Georeference:
         if self.crs is not None:
             dataset.crs = self.crs
         if self.gcps and self.transform.is_identity:
-            dataset.gcps = (list(self.gcps), self.gcp_crs)
+            dataset.gcps = (list(self.gcps), self.gcp_crs or CRS())
         if self.rpcs is not None:
             dataset.rpcs = self.rpcs
 

@@ -159,10 +159,11 @@ def stem(path: str) -> str:
 def file_name(text: str) -> str:
     """Replace what file systems do not allow in the name of a file, and cut it to 150 bytes.
 
-    With the endings of products it stays below the 255 bytes of most file systems.
+    With the endings of products it stays below the 255 bytes of most file systems. Blanks at its
+    ends go, too: GDAL does not find a file whose name begins with one by a VRT.
     """
     allowed = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]', "_", text)
-    return allowed.encode()[:_LONGEST_NAME].decode(errors="ignore")
+    return allowed.encode()[:_LONGEST_NAME].decode(errors="ignore").strip()
 
 
 def _common_start(texts: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from fuzzing.kinds import Place
 from fuzzing.recipes import FIXTURES, Recipes
 from fuzzing.runs import Runs
 from fuzzing.scenes import Scenes
+from rsmeta.class_names import unprintable
 from rsmeta.errors import RsmetaError
 
 KINDS = {"recipes": Recipes, "runs": Runs, "scenes": Scenes}
@@ -21,7 +22,7 @@ _LONGEST_MESSAGE = 20_000
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 _STARTING = frozenset({"os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork"})
 _CHANGING = {
-    **dict.fromkeys(("os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.chmod"), (0,)),
+    **dict.fromkeys(("os.mkdir", "os.truncate", "os.chmod"), (0,)),
     **dict.fromkeys(("os.symlink", "os.link"), (1,)),
     "os.rename": (0, 1),
 }
@@ -78,8 +79,8 @@ class Cases:
         damaged = self._kind.damage(rng, self._place)
         before = _listing(self._top, self._place.out)
         name, finding = self._use(damaged)
-        made = sorted(_listing(self._top, self._place.out) - before)
-        wrong = self._guard.found + [f"made '{Path(path).name}' outside" for path in made]
+        changed = sorted(_listing(self._top, self._place.out) ^ before)
+        wrong = self._guard.found + [f"made or removed '{Path(path).name}'" for path in changed]
         if finding is None and wrong:
             name, finding = "outside", "; ".join(wrong)
         return Outcome(self._name, number, name, finding)
@@ -132,8 +133,9 @@ def _listing(top, out):
 
 def _wrong_message(text):
     lines = text.split("\n")
-    if any(not all(c.isprintable() or c == "\u00a0" for c in line) for line in lines):
+    if any(unprintable(line) for line in lines):
         return f"unprintable message: {text[:300]!r}"
     if not text.strip():
         return "empty message"
-    return f"message of {len(text)} characters" if len(text) > _LONGEST_MESSAGE else None
+    long = len(text) > _LONGEST_MESSAGE
+    return f"message of {len(text)} characters: {text[:200]!r}" if long else None

@@ -126,18 +126,18 @@ class Recipes:
         # Half of the cases are of the two that can be validated to the end.
         rich = rng.random() < 0.5
         text, model = self._bases[int(rng.integers(2 if rich else len(self._bases)))]
-        for _ in range(int(rng.integers(1, 4))):
+        for _ in range(int(rng.integers(1, 3))):
             text = pick(rng, CHANGES)(text, rng)
         content = text.encode("utf-8", "surrogatepass")
         kind = rng.random()
-        if kind < 0.15:
+        if kind < 0.1:
             content = damaged(content, rng)
-        elif kind < 0.18:
+        elif kind < 0.12:
             content = text.encode(pick(rng, ("utf-16", "utf-8-sig", "cp037")), "replace")
         file = place.inputs / "recipe.yaml"
         file.write_bytes(content)
-        overrides = [_override(rng) for _ in range(int(rng.random() < 0.2))]
-        return file, model, overrides, rng.random() < 0.3
+        overrides = [_override(rng) for _ in range(int(rng.random() < 0.1))]
+        return file, model, overrides, rng.random() < 0.5
 
     def use(self, damaged, place):
         from rsmeta.recipe_reading import read_recipe
@@ -203,7 +203,7 @@ def _other_token(text, rng):
 
 
 def _other_key(text, rng):
-    found = list(re.finditer(r"\w+(?=:)", text))
+    found = list(re.finditer(r"\b\w+(?=:)", text))
     if not found:
         return text
     match, other = pick(rng, found), pick(rng, found)
@@ -242,5 +242,5 @@ def _punctuation(text, rng):
     return text[:place] + pick(rng, PUNCTUATION) + text[place + 1 :]
 
 
-CHANGES = (_other_value, _other_value, _other_value, _other_token, _other_key, _lines, _bomb,
+CHANGES = (*(_other_value,) * 12, *(_other_token,) * 4, *(_other_key,) * 3, *(_lines,) * 4, _bomb,
            _punctuation)  # fmt: skip

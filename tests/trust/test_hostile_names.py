@@ -259,9 +259,11 @@ def test_names_of_a_scene_cannot_steer_the_terminal(tmp_path):
 
 @pytest.mark.parametrize("item_id", ["../../escaped", "..", "x" * 400, "🚢" * 200, "a\0b\x1b", " "])
 def test_the_id_of_an_item_names_files_in_the_folder_of_products(tmp_path, item_id):
-    values = np.zeros((len(BANDS), 8, 8), np.float32)
-    write_raster(tmp_path / "values.tif", values, names=BANDS)
-    bands = [{"name": name} for name in BANDS]
+    classifier = ByValue(PLAIN)
+    classifier.bands = ("VV", "VH", "HH")
+    values = np.zeros((3, 8, 8), np.float32)
+    write_raster(tmp_path / "values.tif", values, names=classifier.bands)
+    bands = [{"name": name} for name in classifier.bands]
     item = {
         "type": "Feature", "stac_version": "1.1.0", "id": item_id, "geometry": None, "links": [],
         "properties": {"datetime": "2024-01-01T00:00:00Z"},
@@ -269,7 +271,7 @@ def test_the_id_of_an_item_names_files_in_the_folder_of_products(tmp_path, item_
     }  # fmt: skip
     (tmp_path / "item.json").write_text(json.dumps(item), encoding="utf-8")
     [source] = scene_sources([tmp_path / "item.json"])
-    done = predict_scene(source, ByValue(PLAIN), tmp_path / "a" / "out", stride=8)
+    done = predict_scene(source, classifier, tmp_path / "a" / "out", stride=8)
     made = {path.name for path in tmp_path.iterdir()}
     assert made == {"values.tif", "item.json", "a"}
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"out"}

@@ -41,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(content)}")
         self.end_headers()
         if self.command == "GET":
-            middle = stop if does != "half" or start < 20_000 else (start + stop) // 2
+            middle = stop if does != "half" or start < 16_000 else (start + stop) // 2
             self.wfile.write(content[start:middle])
             if middle < stop:
                 self.wfile.flush()
