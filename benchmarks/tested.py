@@ -34,7 +34,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Tested:
+class RanTests:
     """Tests that ran in a process, with its return code and the last line that it wrote."""
 
     cases: Sequence[Case]
@@ -79,13 +79,15 @@ def run_tests(
     *arguments: str,
     python: Path | str = sys.executable,
     environment: Mapping[str, str] | None = None,
-) -> Tested:
+) -> RanTests:
     """Run pytest; slow tests too, unless the arguments say otherwise."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "junit.xml"
         options = ["-q", "-p", "no:cacheprovider", f"--junitxml={file}", "-m", "slow or not slow"]
         done = run([str(python), "-m", "pytest", *options, *arguments], environment)
-        return Tested(read_junit(file) if file.is_file() else [], done.returncode, last_line(done))
+        return RanTests(
+            read_junit(file) if file.is_file() else [], done.returncode, last_line(done)
+        )
 
 
 def run(

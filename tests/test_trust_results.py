@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 try:
     import trust
-    from tested import Case, Outcome, Tested, read_junit, run_tests
+    from tested import Case, Outcome, RanTests, read_junit, run_tests
 finally:
     sys.path.pop(0)
 
@@ -47,9 +47,9 @@ def test_what_did_not_run_did_not_pass(tmp_path):
     missing = run_tests(str(tmp_path / "nothing.py")).outcome()
     assert missing.state == "failed"
     assert "nothing.py" in missing.problems[0]
-    absent = Tested([Case("a", "skipped", {}, "no data")], 0).outcome()
+    absent = RanTests([Case("a", "skipped", {}, "no data")], 0).outcome()
     assert (absent.state, absent.problems) == ("skipped", ["no data"])
-    assert Tested([Case("a", "passed", {})], 1, "crashed").outcome().problems == ["crashed"]
+    assert RanTests([Case("a", "passed", {})], 1, "crashed").outcome().problems == ["crashed"]
 
 
 def test_errors_of_fixtures_are_failures(tmp_path):
@@ -75,7 +75,8 @@ def test_every_listed_scene_has_an_outcome():
     }
 
 
-def test_results_of_other_parts_stay(tmp_path):
+def test_results_of_other_parts_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(trust, "machine", lambda: {"cores": 2})
     path = tmp_path / "trust.json"
     trust.Results.read(path).add("ddp", Outcome("passed", {"max_difference": 1e-7}), 1.4)
     trust.Results.read(path).add("kills", Outcome("failed", {"survived": 1}, ["lost"]), 2)
@@ -97,6 +98,7 @@ def test_a_part_that_failed_fails_the_command(tmp_path, monkeypatch, capsys):
         "ddp": lambda settings: Outcome("passed", {"max_difference": 1e-7}),
     }
     monkeypatch.setattr(trust, "PARTS", parts)
+    monkeypatch.setattr(trust, "machine", dict)
     arguments = ["trust.py", "--cases", "5", "--out", str(tmp_path / "trust.json")]
     for chosen, code in (([], 1), (["--parts", "ddp"], 0)):
         monkeypatch.setattr(sys, "argv", [*arguments, *chosen])
