@@ -19,8 +19,9 @@ import torch
 from rsmeta.data.datamodule import resize
 from rsmeta.data.sources import load_data
 from rsmeta.finetuning import finetune
+from rsmeta.model_card import current_versions
 from rsmeta.recipe import Recipe
-from rsmeta.runs import TrainedModel, current_versions, load_run
+from rsmeta.runs import TrainedModel, load_run
 
 RESULTS = Path(__file__).parent / "results"
 DROPOUT = (0.0, 0.1, 0.3)

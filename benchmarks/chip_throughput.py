@@ -26,8 +26,8 @@ from rsmeta.data.chips import ChipArray, ChipFiles, ChipSet, LabelledData
 from rsmeta.data.datamodule import ChipDataset, collate
 from rsmeta.data.packed import load_packed, pack_chips
 from rsmeta.data.statistics import BandStatistics
+from rsmeta.model_card import current_versions
 from rsmeta.recipe import Augmentation, PackedData
-from rsmeta.runs import current_versions
 
 RESULTS = Path(__file__).parent / "results"
 BANDS = sensor("sentinel2-l1c").bands

@@ -15,8 +15,9 @@ import numpy as np
 
 from rsmeta.bands import SimulatedSensor
 from rsmeta.data.simulator.product import write_scene
+from rsmeta.model_card import current_versions
 from rsmeta.prediction import predict
-from rsmeta.runs import current_versions, load_run
+from rsmeta.runs import load_run
 from rsmeta.scenes import agreement
 
 RESULTS = Path(__file__).parent / "results"

@@ -33,10 +33,11 @@ from safetensors.torch import save_file
 
 from rsmeta.bands import sensor
 from rsmeta.data.statistics import BandStatistics
+from rsmeta.model_card import ModelCard, current_versions
 from rsmeta.models.classifier import build_classifier
 from rsmeta.peft.merging import merge
 from rsmeta.recipe import Recipe
-from rsmeta.runs import ModelCard, TrainedModel, current_versions
+from rsmeta.runs import TrainedModel
 from rsmeta.scenes import TileClassifier, predict_rows, predict_scene
 from rsmeta.scenes.map_writer import Resolution
 

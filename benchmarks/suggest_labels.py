@@ -34,8 +34,9 @@ from rsmeta.data.simulator import CLASSES
 from rsmeta.data.simulator.product import SimulatedProduct, write_scene
 from rsmeta.evaluation import classify
 from rsmeta.finetuning import finetune
+from rsmeta.model_card import current_versions
 from rsmeta.recipe import Recipe
-from rsmeta.runs import current_versions, load_run
+from rsmeta.runs import load_run
 from rsmeta.suggestion import suggest
 
 RESULTS = Path(__file__).parent / "results"

@@ -36,11 +36,11 @@ from torch.nn import functional as F
 
 from rsmeta.bands import sensor
 from rsmeta.data.statistics import BandStatistics
+from rsmeta.model_card import current_versions
 from rsmeta.models.classifier import ChipClassifier, build_classifier
 from rsmeta.models.heads import CosineHead
 from rsmeta.peft.merging import merge
 from rsmeta.recipe import Recipe
-from rsmeta.runs import current_versions
 
 RESULTS = Path(__file__).parent / "results" / "training_speed.json"
 ARCHITECTURE = "vit_small_patch14_dinov2"

@@ -232,7 +232,7 @@ def commit() -> str | None:
 
 def machine() -> dict[str, Any]:
     """Processor, cores and versions."""
-    from rsmeta.runs import current_versions
+    from rsmeta.model_card import current_versions
 
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -9,9 +9,10 @@ from typing import Any
 from rsmeta.data.chips import ChipSet, LabelledData
 from rsmeta.data.statistics import BandStatistics
 from rsmeta.errors import RunError
+from rsmeta.model_card import current_versions
 from rsmeta.models.classifier import BuiltModel
 from rsmeta.recipe import Recipe
-from rsmeta.runs import RECIPE, current_versions
+from rsmeta.runs import RECIPE
 
 _WAYS_BACK = {
     "recipe": f"{RECIPE} was changed since it began; undo that",

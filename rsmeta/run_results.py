@@ -14,6 +14,7 @@ from rsmeta.feature_map import write_feature_map
 from rsmeta.longtail.groups import class_groups
 from rsmeta.longtail.metrics import Metrics, compute_metrics
 from rsmeta.longtail.outputs import ChipOutputs
+from rsmeta.model_card import ModelCard, current_versions
 from rsmeta.models.classifier import BuiltModel, ChipClassifier
 from rsmeta.models.contribution import contributions
 from rsmeta.peft.sites import AnySite, modulated_sites
@@ -21,8 +22,6 @@ from rsmeta.prediction_table import write_predictions
 from rsmeta.recipe import Recipe
 from rsmeta.report.run_report import write_report
 from rsmeta.runs import (
-    ModelCard,
-    current_versions,
     write_json,
     write_model,
     write_modulators,

@@ -7,10 +7,11 @@ import torch
 from tiny_vits import randomise
 
 from rsmeta.data.statistics import BandStatistics
+from rsmeta.model_card import ModelCard
 from rsmeta.models.classifier import build_classifier
 from rsmeta.peft.merging import merge
 from rsmeta.recipe import Recipe
-from rsmeta.runs import ModelCard, TrainedModel
+from rsmeta.runs import TrainedModel
 
 SENSORS = {"optical": 3, "multispectral": 12, "sar": 2}
 

@@ -7,10 +7,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from rsmeta.data.statistics import BandStatistics
+from rsmeta.model_card import ModelCard, current_versions
 from rsmeta.models.classifier import build_classifier
 from rsmeta.peft.sites import modulated_sites
 from rsmeta.recipe import Recipe
-from rsmeta.runs import MODEL, ModelCard, current_versions, write_model, write_recipe
+from rsmeta.runs import MODEL, write_model, write_recipe
 
 
 def write_untrained_run(folder, classes, **sections):

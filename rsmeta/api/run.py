@@ -12,8 +12,9 @@ import pandas as pd
 from rsmeta.api.card import Fold, card, share
 from rsmeta.api.recipe import Recipe
 from rsmeta.inspecting.run import InspectedRun, inspect_run
+from rsmeta.model_card import ModelCard
 from rsmeta.report.run_files import RunFiles
-from rsmeta.runs import RECIPE, ModelCard
+from rsmeta.runs import RECIPE
 
 if TYPE_CHECKING:
     from rsmeta.api.model import Model

@@ -7,7 +7,8 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from rsmeta.runs import TrainedModel, current_versions, write_json
+from rsmeta.model_card import current_versions
+from rsmeta.runs import TrainedModel, write_json
 
 HEAD, FACTS, README = "head.safetensors", "rsmeta.json", "README.md"
 

@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 
 from rsmeta.errors import RunError
+from rsmeta.model_card import ModelCard
 from rsmeta.recipe import Position, Recipe
 from rsmeta.recipe_reading import read_recipe
 from rsmeta.report.run_files import RunFiles
-from rsmeta.runs import MODEL, RECIPE, ModelCard, read_model
+from rsmeta.runs import MODEL, RECIPE, read_model
 
 
 @dataclass(frozen=True)

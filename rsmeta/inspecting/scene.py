@@ -9,9 +9,10 @@ from typing import Any
 from rasterio.io import DatasetReader
 
 from rsmeta.errors import SceneError
+from rsmeta.model_card import ModelCard
 from rsmeta.pixel_size import PixelSize
 from rsmeta.prediction_options import ComplexPart
-from rsmeta.runs import MODEL, ModelCard, read_model
+from rsmeta.runs import MODEL, read_model
 from rsmeta.scenes.grid import TileGrid
 from rsmeta.scenes.opening import Layer, OpenScene, ReadOptions, open_scene
 from rsmeta.scenes.reader import match_bands

@@ -8,8 +8,8 @@ from rasterio.transform import from_origin
 from rsmeta.data.sources import load_data
 from rsmeta.data.statistics import BandStatistics
 from rsmeta.errors import DataError
+from rsmeta.model_card import ModelCard
 from rsmeta.recipe import Recipe
-from rsmeta.runs import ModelCard
 
 SIZES = {"train/a/1": 9, "train/a/2": 10, "train/b/1": 12, "train/b/2": None, "test/a/1": 50}
 

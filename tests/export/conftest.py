@@ -6,9 +6,10 @@ import torch
 from safetensors.torch import save_file
 
 from rsmeta.data.statistics import BandStatistics
+from rsmeta.model_card import ModelCard, current_versions
 from rsmeta.models.classifier import build_classifier
 from rsmeta.peft.sites import modulated_sites
-from rsmeta.runs import ModelCard, current_versions, write_model, write_recipe
+from rsmeta.runs import write_model, write_recipe
 
 TINY, SIZE = "test_vit", 32  # timm's smallest ViT: width 64, depth 6, patch 16
 CLASSES = ("water", "quay, with ships", "forêt")

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from rsmeta.data.datamodule import ChipDataModule
 from rsmeta.data.inspection import load_inspected
 from rsmeta.finetuning import finetune
-from rsmeta.runs import ModelCard, load_run
+from rsmeta.model_card import ModelCard
+from rsmeta.runs import load_run
 from rsmeta.train.calibration import HIGHEST, LOWEST, fit_temperature
 
 

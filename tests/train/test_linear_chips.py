@@ -13,10 +13,11 @@ from rsmeta.data.datamodule import ChipDataset
 from rsmeta.data.inspection import load_inspected
 from rsmeta.errors import DataError
 from rsmeta.finetuning import finetune
+from rsmeta.model_card import ModelCard
 from rsmeta.pruning import KeepShare, prune_run
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import read_recipe
-from rsmeta.runs import MODEL, RECIPE, ModelCard, load_run
+from rsmeta.runs import MODEL, RECIPE, load_run
 from rsmeta.scenes import predict_scene
 
 SIZE = 16
