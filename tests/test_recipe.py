@@ -112,3 +112,8 @@ def test_no_bands_at_all_are_refused(source):
 def test_numbers_are_finite(section, key, number):
     with pytest.raises(RecipeError, match=rf"{section}.*{key}.*finite"):
         recipe(**{section: {key: number}})
+
+
+def test_numbers_that_float32_does_not_hold_are_refused():
+    with pytest.raises(RecipeError, match=r"inner.*learning_rate 1e\+30.*allowed: up to 1e\+20"):
+        recipe(inner={"learning_rate": 1e30})

@@ -84,9 +84,7 @@ def test_bands_in_another_order_give_the_same_map(tiny_weights, tally, drawn, fi
 def scene(values, names=(), **options):
     """A scene whose pixels are valid where they are finite."""
     valid = np.isfinite(values).all(axis=0)
-    return DrawnScene(
-        values, valid, {"crs": "EPSG:32631", "transform": HERE} | options, names=names
-    )
+    return DrawnScene(values, valid, HERE | options, names=names)
 
 
 @pytest.fixture(scope="module")
