@@ -49,8 +49,8 @@ def reason(error: BaseException) -> str:
 def reading_options() -> dict[str, str]:
     """Options of GDAL for reading; those of the web only where nobody has set them."""
     chosen = rasterio.env.getenv() if rasterio.env.hasenv() else {}
-    web = {name: value for name, value in _WEB.items() if name not in (*os.environ, *chosen)}
-    return _NO_CODE | web
+    own = {k: v for k, v in _WEB.items() if k not in os.environ and k not in chosen}
+    return _NO_CODE | own
 
 
 @contextmanager

@@ -123,11 +123,11 @@ def override(
     for text in overrides:
         key, equals, written = text.partition("=")
         if not equals or not all(part.strip() for part in key.split(".")):
-            raise RecipeError([f"override '{text}' is not of the form dotted.key=value"])
+            raise RecipeError([f"override '{_cut(text)}' is not of the form dotted.key=value"])
         try:
             value = expand(parse_yaml(written))
         except ValueError as error:
-            raise RecipeError([f"override '{text}': the value is not valid YAML"]) from error
+            raise RecipeError([f"override '{_cut(text)}': the value is not valid YAML"]) from error
         _assign(model, values, key.strip().split("."), value)
     return values
 

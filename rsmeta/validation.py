@@ -10,6 +10,7 @@ from rsmeta.data.inspection import InspectedData, load_inspected
 from rsmeta.data.radiometry import build_radiometry
 from rsmeta.longtail.groups import class_groups
 from rsmeta.longtail.metrics import Group
+from rsmeta.models.allocation import allocating
 from rsmeta.models.classifier import BuiltModel, ChipClassifier, build_classifier
 from rsmeta.models.frozen_prefix import require_frozen_prefix
 from rsmeta.models.normalisation import require_normalised
@@ -43,7 +44,7 @@ def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
 
     Raises:
         DataError: One line for each chip that cannot be used, or what else is wrong with the data.
-        BackboneError: The backbone cannot be loaded.
+        BackboneError: The backbone cannot be loaded, or does not fit into memory.
         RecipeError: The plan does not fit the backbone, nothing of it can be cached, the
             augmentation does not fit the bands, a logger is not installed, or there is no GPU.
     """
@@ -62,11 +63,13 @@ def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
     groups: dict[Group, list[tuple[str, int]]] = {group: [] for group in Group}
     for name, group, count in zip(data.classes, assigned, counts.tolist(), strict=True):
         groups[group].append((name, count))
+    with allocating(f"a chip of backbone.image_size {recipe.backbone.image_size}"):
+        memory = _training_memory(built.classifier, recipe, len(data.train))
     return ValidatedRecipe(
         inspected=inspected,
         groups=groups,
         built=built,
-        memory=_training_memory(built.classifier, recipe, len(data.train)),
+        memory=memory,
         cautions=cautions(recipe, data.bands),
     )
 

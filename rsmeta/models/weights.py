@@ -20,6 +20,7 @@ from torch import Tensor
 
 from rsmeta.bands import Band, sensor
 from rsmeta.errors import BackboneError
+from rsmeta.models.allocation import allocating
 from rsmeta.models.checkpoint_layouts import encoder_state
 
 EMBEDDED = "embedded"
@@ -221,13 +222,14 @@ def empty_model(weights: Weights, image_size: int, bands: int) -> VisionTransfor
         bands: Number of input bands.
 
     Raises:
-        BackboneError: The image size does not fit the patch size.
+        BackboneError: The image size does not fit the patch size or the memory.
     """
     settings: dict[str, Any] = {"img_size": image_size, "in_chans": bands, "num_classes": 0}
-    if isinstance(weights.architecture, str):
-        model = timm.create_model(weights.architecture, pretrained=False, **settings)
-    else:
-        model = VisionTransformer(**weights.architecture, **settings)
+    with allocating(f"a backbone of backbone.image_size {image_size}"):
+        if isinstance(weights.architecture, str):
+            model = timm.create_model(weights.architecture, pretrained=False, **settings)
+        else:
+            model = VisionTransformer(**weights.architecture, **settings)
     patch = int(model.patch_embed.patch_size[0])
     if image_size % patch:
         nearest = max(patch, round(image_size / patch) * patch)

@@ -22,7 +22,7 @@ class BackboneConfig(Section):
         default=None, description="Weights in timm's layout, instead of a download."
     )
     image_size: int = Field(
-        default=64, gt=0, description="Chips are resized to this side in pixels."
+        default=64, gt=0, le=1024, description="Chips are resized to this side in pixels."
     )
     spectral: Spectral = Spectral()
 

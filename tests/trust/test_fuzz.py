@@ -4,7 +4,7 @@ import pytest
 from fuzzing.cases import KINDS
 from fuzzing.workers import Tally, prepare, run_cases
 
-CASES = {"recipes": 300, "runs": 40, "scenes": 120}
+CASES = {"recipes": 200, "runs": 25, "scenes": 100}
 
 
 @pytest.mark.parametrize("kind", KINDS)
