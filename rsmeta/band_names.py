@@ -84,18 +84,27 @@ def find_some_bands(
 def _places(descriptions: Sequence[str], wanted: Sequence[str]) -> list[list[int]]:
     """All positions of each wanted band."""
     plain = [_normalised(text) for text in descriptions]
-    names = [known_band(text) or own for text, own in zip(descriptions, plain, strict=True)]
-    colours = [colour(text) for text in descriptions]
+    known = [known_band(text) or own for text, own in zip(descriptions, plain, strict=True)]
+    by_whole, by_known = _positions(plain), _positions(known)
+    by_colour = _positions([colour(text) for text in descriptions])
 
     def places(want: str) -> list[int]:
         # What no sensor has is told by the whole name alone.
-        whole = names if _normalised(want) in _KNOWN else plain
-        by_name = [place for place, name in enumerate(whole) if name == _normalised(want)]
+        name = _normalised(want)
+        by_name = (by_known if name in _KNOWN else by_whole).get(name, [])
         if by_name or colour(want) is None:
             return by_name
-        return [place for place, found in enumerate(colours) if found == colour(want)]
+        return by_colour.get(colour(want), [])
 
     return [places(want) for want in wanted]
+
+
+def _positions(texts: Sequence[str | None]) -> dict[str | None, list[int]]:
+    """All positions of each text."""
+    found: dict[str | None, list[int]] = {}
+    for place, text in enumerate(texts):
+        found.setdefault(text, []).append(place)
+    return found
 
 
 def contradicts(descriptions: Sequence[str], wanted: Sequence[str]) -> bool:

@@ -14,7 +14,7 @@ import rasterio.env
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
@@ -23,8 +23,9 @@ from rsmeta.memory import require_memory
 from rsmeta.prediction_options import ComplexPart
 from rsmeta.raster_names import check_name, is_gdal_name, name_for_gdal
 
-RASTER_ERRORS = (RasterioError, CPLE_BaseError)
-"""What rasterio raises when GDAL fails: its own errors, and GDAL's where it lets them through."""
+RASTER_ERRORS = (RasterioError, CPLE_BaseError, CRSError, UnicodeDecodeError)
+"""What rasterio raises when GDAL fails: its own errors, GDAL's where it lets them through, and
+Python's where a damaged file makes GDAL say what is no text."""
 
 _MOST_NAMES = 8
 _MOST_BANDS = 4096

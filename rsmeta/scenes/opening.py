@@ -200,6 +200,7 @@ def open_scene(
         for part in parts:
             dataset = stack.enter_context(open_raster(part.path, complex_part=options.complex_part))
             refuse_palette(dataset)
+            _refuse_degenerate(dataset, part.path)
             datasets.append(dataset)
         finest = max(datasets, key=lambda dataset: dataset.width * dataset.height)
         size, own = pixel_size(finest), Grid.of(finest)
@@ -212,6 +213,16 @@ def open_scene(
         alphas = sum(d.count - len(data_indexes(d)) for d in datasets)
         yield OpenScene(
             source.origin, grid, size, tuple(layers), alphas, options.complex_part or "amplitude"
+        )
+
+
+def _refuse_degenerate(dataset: DatasetReader, path: str) -> None:
+    """Refuse a transform that maps all pixels to a line or to what is no number."""
+    determinant = dataset.transform.determinant
+    if not np.isfinite(tuple(dataset.transform)).all() or determinant == 0:
+        raise SceneError(
+            f"raster '{path}' has a geotransform {tuple(dataset.transform)[:6]} that gives its "
+            "pixels no area; mend it with gdal_edit.py -a_ullr, or remove it with -unsetgt"
         )
 
 

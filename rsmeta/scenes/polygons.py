@@ -101,7 +101,8 @@ def write_geojson(frame: "geopandas.GeoDataFrame", path: Path) -> None:
     """Write polygons as GeoJSON (RFC 7946): WGS 84 in degrees, 7 digits, for maps in browsers.
 
     Raises:
-        SceneError: It is not known where the scene lies, or the file cannot be written.
+        SceneError: It is not known where the scene lies, or not on the earth, or the file cannot be
+            written.
     """
     if frame.crs is None:
         raise SceneError(
@@ -115,6 +116,11 @@ def write_geojson(frame: "geopandas.GeoDataFrame", path: Path) -> None:
             )
         except pyogrio.errors.DataSourceError as cause:
             raise OSError(str(cause)) from cause
+        except pyogrio.errors.FeatureError as cause:
+            raise SceneError(
+                f"the scene does not lie on the earth, so that geojson has no degrees to write "
+                f"({cause}); leave that product out or mend the scene's georeferencing"
+            ) from cause
 
 
 def _smallest(minimum_area: float, pixel_area: NDArray[np.float32] | None, grid: TileGrid) -> int:
@@ -166,7 +172,14 @@ def _on_ground(
     def to_map(xy: NDArray[np.float64]) -> NDArray[np.float64]:
         x = np.minimum(xy[:, 0] * grid.cell, grid.width)
         y = np.minimum(xy[:, 1] * grid.cell, grid.height)
-        return np.column_stack(ground.to_map(x, y))
+        found = np.column_stack(ground.to_map(x, y))
+        if not np.isfinite(found).all():
+            raise SceneError(
+                "some pixels of the scene have no coordinates that are numbers, so that there are "
+                "no polygons of them; mend the scene's georeferencing, or leave out gpkg, parquet "
+                "and geojson"
+            )
+        return found
 
     mapped: NDArray[np.object_] = shapely.transform(outlines, to_map)
     return mapped

@@ -28,6 +28,7 @@ from rsmeta.scenes.products import Georeference
 _WEB_MERCATOR = CRS.from_epsg(3857)
 _FARTHEST_LATITUDE = 85.0  # Web Mercator ends at 85.06°
 _CONFIDENCE = "viridis"
+_LARGEST_GROWTH = 16  # of the number of pixels; a turn by 45° doubles it
 
 
 def webmap(
@@ -53,12 +54,11 @@ def webmap(
         HTML that needs no other file and no network: Leaflet and pictures are inside.
     """
     layers = [picture.look, coloured(cells, picture.classes), _confidence(picture.confidence)]
-    located = outline is not None and _fits(outline)
-    if not located:
-        height, width = picture.look.shape[:2]
-        shown = _Layers(layers, [[0, 0], [height, width]])
-    else:
-        shown = _on_web_mercator(layers, place.coarser(picture.factor))
+    warped = None
+    if outline is not None and _fits(outline):
+        warped = _on_web_mercator(layers, place.coarser(picture.factor))
+    height, width = picture.look.shape[:2]
+    shown = warped or _Layers(layers, [[0, 0], [height, width]])
     look, classes, confidence = (f"data:image/png;base64,{_png(i)}" for i in shown.images)
     pixels = cells.sum_per_class(cells.valid_pixels)
     legend = [
@@ -76,7 +76,7 @@ def webmap(
         legend=legend,
         ramp=[f"#{hex_colour(step[:3])}" for step in steps.tolist()],
         map={
-            "located": located,
+            "located": warped is not None,
             "bounds": shown.bounds,
             "look": look,
             "classes": classes,
@@ -102,8 +102,11 @@ def _fits(outline: Footprint) -> bool:
     return west < east and south > -_FARTHEST_LATITUDE and north < _FARTHEST_LATITUDE
 
 
-def _on_web_mercator(images: Sequence[NDArray[np.uint8]], place: Georeference) -> _Layers:
-    """Warp pictures that lie at one place; transparent beyond it. Bounds in degrees."""
+def _on_web_mercator(images: Sequence[NDArray[np.uint8]], place: Georeference) -> _Layers | None:
+    """Warp pictures that lie at one place; transparent beyond it. Bounds in degrees.
+
+    None where a broken georeferencing would make them many times as large, or nothing.
+    """
     stacked = np.concatenate([image.transpose(2, 0, 1) for image in images])
     bands, height, width = stacked.shape
     if place.has_transform or place.gcps:
@@ -120,6 +123,8 @@ def _on_web_mercator(images: Sequence[NDArray[np.uint8]], place: Georeference) -
             memory.open() as source,
             WarpedVRT(source, crs=_WEB_MERCATOR, **_source_of(place)) as warped,
         ):
+            if not 0 < warped.width * warped.height <= _LARGEST_GROWTH * height * width:
+                return None
             values, bounds = warped.read(), warped.bounds
     xs, ys = (bounds.left, bounds.right), (bounds.bottom, bounds.top)
     (west, east), (south, north) = transform(_WEB_MERCATOR, "EPSG:4326", xs, ys)[:2]

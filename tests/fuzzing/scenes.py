@@ -95,7 +95,7 @@ class Scenes:
             content = pick(rng, CHANGES)(content, found, rng)
         file = place.inputs / name
         file.write_bytes(content)
-        return file, int(rng.integers(6)), rng.random() < 0.06, rng.random() < 0.2
+        return file, int(rng.integers(6)), rng.random() < 0.12, rng.random() < 0.2
 
     def use(self, damaged, place):
         file, way, all_products, matching = damaged
