@@ -61,8 +61,11 @@ sbom: .venv-release/wheel.stamp .venv-tools/tools.stamp
 	.venv-tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
 		--output-file dist/sbom.json .venv-release/bin/python
 
+# Strict: what cannot be looked up fails it. The package itself is in no register.
 audit: .venv-release/wheel.stamp .venv-tools/tools.stamp
-	PIPAPI_PYTHON_LOCATION=.venv-release/bin/python .venv-tools/bin/pip-audit
+	mkdir -p dist
+	.venv-release/bin/pip freeze --exclude rsmeta > dist/requirements.txt
+	.venv-tools/bin/pip-audit --strict --disable-pip --no-deps --requirement dist/requirements.txt
 
 # What users get, and nothing else; with the tools apart from it.
 .venv-release/wheel.stamp: pyproject.toml

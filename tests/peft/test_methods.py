@@ -126,7 +126,9 @@ def test_training_starts_at_the_frozen_model(method, variant, dtype):
     before = model(images(dtype=dtype))
     adapt(CONFIGS[method], model)
     model.eval()
-    assert torch.equal(model.to(dtype)(images(dtype=dtype)), before)
+    # To the last bits: by torch 2.5, attention that pools depends on where its weights lie.
+    close = 8 * torch.finfo(dtype).eps
+    torch.testing.assert_close(model.to(dtype)(images(dtype=dtype)), before, rtol=0, atol=close)
 
 
 D, L, R = 768, 12, 8
