@@ -78,8 +78,10 @@ def test_a_merged_vit_is_a_plain_one_with_the_same_output(name, variant):
         layer.bias = nn.Parameter(torch.zeros(shapes[bias]).double())
     assert {key: value.shape for key, value in fresh.state_dict().items()} == shapes
     fresh.load_state_dict(state, strict=True)
-    # To the last bits: by torch 2.5, attention that pools depends on where its weights lie.
-    torch.testing.assert_close(fresh(images()), found, rtol=0, atol=1e-14)
+    if variant == "map":  # two models of torch 2.5 and 2.6 differ there in their last bits
+        torch.testing.assert_close(fresh(images()), found, rtol=0, atol=1e-14)
+    else:
+        assert torch.equal(fresh(images()), found)
 
 
 @pytest.mark.parametrize("name", RECIPES)

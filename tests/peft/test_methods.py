@@ -126,9 +126,11 @@ def test_training_starts_at_the_frozen_model(method, variant, dtype):
     before = model(images(dtype=dtype))
     adapt(CONFIGS[method], model)
     model.eval()
-    # To the last bits: by torch 2.5, attention that pools depends on where its weights lie.
-    close = 8 * torch.finfo(dtype).eps
-    torch.testing.assert_close(model.to(dtype)(images(dtype=dtype)), before, rtol=0, atol=close)
+    found = model.to(dtype)(images(dtype=dtype))
+    if variant == "map":  # two calls of torch 2.5 and 2.6 differ there in their last bits
+        torch.testing.assert_close(found, before, rtol=0, atol=8 * torch.finfo(dtype).eps)
+    else:
+        assert torch.equal(found, before)
 
 
 D, L, R = 768, 12, 8
