@@ -52,7 +52,6 @@ def plan_scene(
         _tell_resolution(opened, options)
         work = plan_work(source, opened, classifier, options, grid)
         _tell_tile(work.grid, classifier)
-
         keys = prediction_keys(work, opened, classifier.fingerprint)
         return ScenePlan(work, opened.georeference, keys)
 
