@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from fuzzing.cases import KINDS
-from fuzzing.workers import Tally, prepare, run_cases, write_tally
+from fuzzing.workers import Tally, prepare, run_cases, write_results
 
 SHARES = {"scenes": 0.3, "runs": 0.1, "recipes": 0.6}
 
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=[*KINDS, "all"], default="all")
     parser.add_argument("--first", type=int, default=0, help="Number of the first case.")
     parser.add_argument("--only", metavar="KIND:NUMBER", help="One case; its end is printed.")
-    parser.add_argument("--out", type=Path, help="JSON file to write.")
+    parser.add_argument("--out", type=Path, help="JSON file to write; other kinds in it stay.")
     arguments = parser.parse_args()
     kinds = list(SHARES) if arguments.kind == "all" else [arguments.kind]
     numbers = {
@@ -59,11 +59,11 @@ def main() -> None:
                     print(f"{kind}:{outcome.number} {outcome.name}", outcome.finding or "")
         minutes = (time.perf_counter() - started) / 60
     print(f"{minutes:.1f} minutes")
-    for kind, values in tally.values()["kinds"].items():
-        print(kind, values)
+    results = tally.values(arguments.seed)
+    for kind, values in results.items():
+        print(kind, values["cases"], values["outcomes"])
     if arguments.out is not None:
-        about = {"seed": arguments.seed, "minutes": round(minutes, 1)}
-        write_tally(arguments.out, about, tally)
+        write_results(arguments.out, results)
     sys.exit(1 if tally.findings else 0)
 
 

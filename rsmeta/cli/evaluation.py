@@ -104,7 +104,7 @@ def compare(
 
     found = compare_runs(runs)
     if as_json:
-        typer.echo(json.dumps(found.values(), ensure_ascii=False))
+        print_json(found.values())
         return
     for table in comparison_tables(found):
         plain_console().print(table)

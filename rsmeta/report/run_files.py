@@ -154,6 +154,8 @@ def _read_modulators(path: Path) -> pd.DataFrame:
     table = _read_table(path, ("position", "method"), whole | {"block": True, "gamma": True})
     if (table["block"] < 0).any():
         raise _damaged(path, f"block {table['block'].min():.0f} is negative")
+    if table.duplicated(["block", "position"]).any():
+        raise _damaged(path, "a position of a block stands twice")
     if "contribution" not in table.columns:  # in runs of older versions
         return table.assign(contribution=np.nan)
     return _to_numbers(path, table, {"contribution": True})

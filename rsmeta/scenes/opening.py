@@ -217,11 +217,13 @@ def open_scene(
 
 
 def _refuse_degenerate(dataset: DatasetReader, path: str) -> None:
-    """Refuse a transform that maps all pixels to a line or to what is no number."""
-    determinant = dataset.transform.determinant
-    if not np.isfinite(tuple(dataset.transform)).all() or determinant == 0:
+    """Refuse a transform by which pixels have no area, or are lost in the digits of an origin."""
+    t = dataset.transform
+    right, down = ((t.a + t.c) - t.c, (t.d + t.f) - t.f), ((t.b + t.c) - t.c, (t.e + t.f) - t.f)
+    area = right[0] * down[1] - right[1] * down[0]
+    if not np.isfinite(area) or area == 0 or t.determinant == 0:
         raise SceneError(
-            f"raster '{path}' has a geotransform {tuple(dataset.transform)[:6]} that gives its "
+            f"raster '{path}' has a geotransform {tuple(t)[:6]} that gives its "
             "pixels no area; mend it with gdal_edit.py -a_ullr, or remove it with -unsetgt"
         )
 

@@ -129,7 +129,7 @@ def _inspect(run, place):
 def _compare(run, place):
     from rsmeta.comparison import compare_runs
 
-    json.dumps(compare_runs([place.fixtures / "run", run]).values(), ensure_ascii=False)
+    json.dumps(compare_runs([place.fixtures / "run", run]).values(), default=str)
     return "compared"
 
 

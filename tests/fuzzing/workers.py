@@ -147,24 +147,25 @@ class Tally:
         if outcome.finding:
             self.findings.append(outcome)
 
-    def values(self):
-        """As plain values for JSON."""
-        kinds = {
-            kind: {
-                "cases": counter.total(),
-                "outcomes": dict(counter.most_common()),
-                "slowest_seconds": self.slowest[kind][0],
-            }
-            for kind, counter in self.counts.items()
+    def values(self, seed):
+        """As plain values for JSON, by kind."""
+        return {kind: self._kind(kind) | {"seed": seed} for kind in self.counts}
+
+    def _kind(self, kind):
+        own = [outcome for outcome in self.findings if outcome.kind == kind]
+        return {
+            "cases": self.counts[kind].total(),
+            "outcomes": dict(self.counts[kind].most_common()),
+            "slowest_seconds": self.slowest[kind][0],
+            "findings": [
+                {"case": f"{kind}:{o.number}", "what": o.name, "detail": o.finding} for o in own
+            ],
         }
-        findings = [
-            {"case": f"{o.kind}:{o.number}", "what": o.name, "detail": o.finding}
-            for o in self.findings
-        ]
-        total = sum(counter.total() for counter in self.counts.values())
-        return {"cases": total, "kinds": kinds, "findings": findings}
 
 
-def write_tally(path, about, tally):
-    """Write a tally as JSON."""
-    path.write_text(json.dumps(about | tally.values(), indent=2) + "\n", "utf-8")
+def write_results(path, kinds):
+    """Write the results of some kinds as JSON; those of others stay in the file."""
+    before = json.loads(path.read_text("utf-8"))["kinds"] if path.is_file() else {}
+    found = before | kinds
+    total = sum(kind["cases"] for kind in found.values())
+    path.write_text(json.dumps({"cases": total, "kinds": found}, indent=2) + "\n", "utf-8")
