@@ -157,6 +157,32 @@ def terratorch_table() -> str:
     return "\n".join(lines)
 
 
+def trust_table() -> str:
+    """Counts of the checks of trust."""
+    parts = json.loads((RESULTS / "trust.json").read_text())["parts"]
+    fuzzed = json.loads((RESULTS / "trust_fuzz.json").read_text())
+    kills, ddp, scenes = (parts[name] for name in ("kills", "ddp", "scenes"))
+    lines = ["| check | outcome |", "|---|---|"]
+    lines.append(
+        f"| processes killed in training and prediction | {kills['survived']} of "
+        f"{kills['kill_points']} went on to the very bytes of those left alone |"
+    )
+    lines.append(
+        f"| two processes (DDP) against one | γ and losses differ by {ddp['max_difference']:.1e} "
+        f"at most in {ddp['runs'][0]['steps']} steps |"
+    )
+    outcomes = "; ".join(f"{count} {name}" for name, count in scenes["outcomes"].items())
+    lines.append(f"| {scenes['scenes']} real scenes, broken ones among them | {outcomes} |")
+    for kind, row in fuzzed["kinds"].items():
+        done = sum(n for name, n in row["outcomes"].items() if name.startswith("success"))
+        lines.append(
+            f"| damaged or hostile {kind} | {row['cases']:,}: {done:,} succeeded, "
+            f"{row['cases'] - done - len(row['findings']):,} refused in one line, "
+            f"{len(row['findings'])} otherwise |"
+        )
+    return "\n".join(lines)
+
+
 def fill(text: str) -> str:
     """Replace what stands between the markers of a text by what the results say."""
     parts = {
@@ -169,6 +195,7 @@ def fill(text: str) -> str:
         "country_cost": country_cost.table,
         "scene_throughput": throughput_line,
         "terratorch": terratorch_table,
+        "trust": trust_table,
     }
     for name, make in parts.items():
         pattern = rf"(<!-- results: {name} -->\n).*?(<!-- end -->)"
