@@ -12,12 +12,14 @@ from rasterio.windows import Window
 from rsmeta.data.vector_labels import read_vectors
 from rsmeta.errors import SceneError
 from rsmeta.prediction import predict
+from rsmeta.prediction_options import PredictionOptions
 from rsmeta.rasters import open_raster
 from rsmeta.scenes import Agreement, SceneSource, agreement
 from rsmeta.scenes.blend import NO_CLASS
 
 _VECTORS = frozenset({".gpkg", ".geojson", ".json", ".shp", ".parquet", ".geoparquet", ".fgb"})
 _ROWS = 1024
+_OPTIONS = PredictionOptions(resolution="pixel", products="classes")
 
 
 def evaluate_scene(
@@ -38,7 +40,7 @@ def evaluate_scene(
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        predictions = list(predict([scene], run, folder))
+        predictions = list(predict([scene], run, folder, _OPTIONS))
         if len(predictions) != 1:
             raise SceneError(
                 f"'{scene}' stands for {len(predictions)} scenes; the truth is that of one: give "

@@ -140,20 +140,21 @@ def without_report(monkeypatch):
     monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)  # takes a second
 
 
-def silence(run, block, position, number):
-    """Give one LoRA site of a stored run an update of zero; `number` counts in its layer."""
+def silence(run, sites):
+    """Give LoRA sites of a stored run an update of zero, by their number in a layer of a block."""
     path = run / "model.safetensors"
     with safe_open(path, framework="pt") as stored:
-        metadata = stored.metadata()
+        card = json.loads(stored.metadata()["rsmeta"])
+    del card["tensors_sha256"]  # models of earlier versions have none
     state = load_file(path)
-    state[f"backbone.blocks.{block}.{position}.up"][number] = 0
-    save_file(state, path, metadata=metadata)
+    for (block, layer), number in sites.items():
+        state[f"backbone.blocks.{block}.{layer}.up"][number] = 0
+    save_file(state, path, metadata={"rsmeta": json.dumps(card)})
 
 
 def test_a_site_without_an_update_is_the_one_that_goes(finished_run, without_report, tmp_path):
     run = shutil.copytree(finished_run[1], tmp_path / "runs" / "run")
-    silence(run, 3, "attn.qkv", 2)  # v
-    silence(run, 6, "mlp.fc2", 0)
+    silence(run, {(3, "attn.qkv"): 2, (6, "mlp.fc2"): 0})  # v of one block, fc2 of another
     by_threshold = prune_run(run, Threshold(1e-12))
     gone = [Site.named(3, "v"), Site.named(6, "fc2")]
     facts = read(by_threshold.folder, "pruning.json")

@@ -209,9 +209,10 @@ def test_an_unset_variable_without_default_is_an_error_with_its_name(problems, m
     assert "${NOT_SET:-default}" in line
 
 
-def test_what_a_variable_holds_is_not_expanded_again(monkeypatch):
+def test_a_variable_does_not_stand_in_another(monkeypatch):
     monkeypatch.setenv("RSMETA_TEST", "${NOT_SET}")
-    assert expand("${RSMETA_TEST}") == "${NOT_SET}"
+    with pytest.raises(RecipeError, match="cannot stand in one another"):
+        expand("${RSMETA_TEST}")
 
 
 # --- overrides --------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ class Classifier:
     classes = ("water", "forest", "urban")
     tile_size = 16
     tile_sizes = range(1, 1000)
+    concurrency = 1
     fingerprint = "fuzzing"
 
     def __init__(self, bands):

@@ -103,5 +103,5 @@ def test_two_processes_end_where_one_does(tiny_recipe, tmp_path, engine, launche
     }.items():
         tables = [pd.read_csv(run / name)[columns].to_numpy(float) for run in (alone, spread)]
         difference = np.abs(tables[0] - tables[1]).max()
-        record_property(f"max difference, {name}", difference)
+        record_property(f"max difference, {name}", float(difference))
         assert difference < TOLERANCE

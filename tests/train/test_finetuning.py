@@ -103,7 +103,8 @@ def test_a_new_process_gives_identical_logits(tiny_recipe, rsmeta_python):
     rsmeta_python(
         "import sys, torch; from pathlib import Path; from rsmeta.runs import load_run;"
         "run = Path(sys.argv[1]);"
-        "torch.save(load_run(run).logits(torch.load(run / 'images.pt')), run / 'logits.pt')",
+        "model = load_run(run).classifier.requires_grad_(False);"
+        "torch.save(model(torch.load(run / 'images.pt')), run / 'logits.pt')",
         run,
     )
     loaded = torch.load(run / "logits.pt")

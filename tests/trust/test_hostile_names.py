@@ -50,6 +50,7 @@ class ByValue:
 
     tile_size = 8
     tile_sizes = range(1, 100)
+    concurrency = 1
     fingerprint = "by value"
     bands = BANDS
     fill = np.zeros(len(BANDS), np.float32)
