@@ -183,6 +183,31 @@ def trust_table() -> str:
     return "\n".join(lines)
 
 
+def suggestions_table() -> str:
+    """Labels and accuracy by where the labels come from, and the difference over seeds."""
+    table = pd.DataFrame(json.loads((RESULTS / "suggest_labels.json").read_text())["rows"])
+    lines = [
+        "| labels | tiles with a class | of tail classes | tail accuracy | average accuracy |",
+        "|---" * 5 + "|",
+    ]
+    for arm in ("before", "random", "suggested"):
+        row = table[table["labels"] == arm].mean(numeric_only=True)
+        lines.append(
+            f"| {arm} | {row['labelled_tiles']:.1f} | {row['tail_tiles']:.1f} | "
+            f"{100 * row['tail_accuracy']:.1f} | {100 * row['mean_accuracy']:.1f} |"
+        )
+    gain, tuned = (_suggestion_gain(name) for name in ("suggest_labels", "suggest_labels_tuning"))
+    lines += ["", f"Suggested less random, tail accuracy: {gain}; seeds of the tuning: {tuned}."]
+    return "\n".join(lines)
+
+
+def _suggestion_gain(name: str) -> str:
+    table = pd.DataFrame(json.loads((RESULTS / f"{name}.json").read_text())["rows"])
+    by_seed = table.pivot(index="seed", columns="labels", values="tail_accuracy")
+    gain = 100 * (by_seed["suggested"] - by_seed["random"])
+    return f"{gain.mean():+.1f} ± {gain.sem():.1f} points ({len(gain)} seeds)"
+
+
 def fill(text: str) -> str:
     """Replace what stands between the markers of a text by what the results say."""
     parts = {
@@ -196,6 +221,7 @@ def fill(text: str) -> str:
         "scene_throughput": throughput_line,
         "terratorch": terratorch_table,
         "trust": trust_table,
+        "suggestions": suggestions_table,
     }
     for name, make in parts.items():
         pattern = rf"(<!-- results: {name} -->\n).*?(<!-- end -->)"
