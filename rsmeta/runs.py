@@ -249,7 +249,8 @@ class TrainedModel:
         alone = self._single_threaded if self._device.type == "cpu" else nullcontext()
         with alone:
             images = torch.from_numpy(tiles)
-            logits = self._computed(self._compiled or self.classifier, images).float()
+            model = self.classifier if self._compiled is None else self._compiled
+            logits = self._computed(model, images).float()
             return (logits / self.card.temperature).softmax(dim=-1).cpu().numpy()
 
     @property
