@@ -39,7 +39,7 @@ def test_finetune_on_real_sar_chips(mstar_run):
 @pytest.mark.slow
 def test_predict_a_real_sar_scene(mstar_run, shared, rsmeta_command):
     path = shared / "data" / "scenes" / "sar" / "s1_vv_db_nodata-99_f32.tif"
-    rsmeta_command("predict", path.resolve(), cwd=mstar_run)
+    rsmeta_command("predict", path.resolve(), "--resolution", "pixel", cwd=mstar_run)
     products = mstar_run / "predictions"
     with (
         rasterio.open(path) as scene,
