@@ -1,7 +1,6 @@
 """Inference with a thread for each call instead of several threads for each matrix product."""
 
 import threading
-from types import TracebackType
 from typing import Self
 
 import torch
@@ -38,12 +37,7 @@ class SingleThreaded:
             torch.set_num_threads(1)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with self._lock:
             self._within -= 1
             if self._within == 0:
