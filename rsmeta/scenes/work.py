@@ -6,7 +6,7 @@ its own, so that its result does not depend on which process does it, or what it
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -294,7 +294,8 @@ class _Batcher:
         if not self._waiting:
             return
         if len(self._under_way) > self._classifier.concurrency:
-            self._under_way.popleft().result()
+            # A failure shows when its own unit is asked for, after what went well before it.
+            wait([self._under_way.popleft()])
         batch = np.stack([tile.values for tile in self._waiting])
         self._waiting = []
         future = self._threads.submit(_probabilities, self._work, self._classifier, batch)

@@ -85,7 +85,7 @@ def test_a_killed_suggestion_goes_on_where_it_stopped(write_scene, noise, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         suggest_tiles(source, killed, WEIGHTS, 5, tmp_path / "b")
     found = suggest_tiles(source, rest := Featured(), WEIGHTS, 5, tmp_path / "b").tiles
-    assert rest.tiles < whole.tiles
+    assert rest.tiles < whole.tiles - 200
     assert np.array_equal(found.row, wanted.row)
     assert np.array_equal(found.score, wanted.score)
 
