@@ -5,18 +5,26 @@ import unicodedata
 from collections.abc import Sequence
 
 _FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_REORDERING = frozenset({"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"})
 _FORMULA = ("=", "+", "-", "@")
 
 
 def unprintable(text: str) -> str | None:
     """The first character that cannot stand in XML, a table or a line of text; None without one.
 
-    Control characters, line and paragraph separators, halves of surrogate pairs, and what Unicode
-    says is no character.
+    Control characters, line and paragraph separators, halves of surrogate pairs, what Unicode says
+    is no character, and marks that show the text around them in another order than it has.
     """
-    found = (c for c in text if unicodedata.category(c) in _FORBIDDEN or ord(c) & 0xFFFE == 0xFFFE)
-    first = next(found, None)
+    first = next((character for character in text if _is_unprintable(character)), None)
     return None if first is None else f"U+{ord(first):04X}"
+
+
+def _is_unprintable(character: str) -> bool:
+    return (
+        unicodedata.category(character) in _FORBIDDEN
+        or unicodedata.bidirectional(character) in _REORDERING
+        or ord(character) & 0xFFFE == 0xFFFE
+    )
 
 
 def name_problems(names: Sequence[str]) -> list[str]:
