@@ -226,7 +226,7 @@ def train(
     """
     datamodule = ChipDataModule(recipe, data, statistics)
     _tell_shared_classes(datamodule, data)
-    for line in cautions(recipe, data.bands):
+    for line in cautions(recipe, data.bands, built.unread_bands):
         _LOGGER.warning(line)
     counts = data.train_counts
     groups = class_groups(recipe.long_tail, data.classes, counts)

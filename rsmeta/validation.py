@@ -70,7 +70,7 @@ def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
         groups=groups,
         built=built,
         memory=memory,
-        cautions=cautions(recipe, data.bands),
+        cautions=cautions(recipe, data.bands, built.unread_bands),
     )
 
 

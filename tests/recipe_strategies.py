@@ -100,7 +100,7 @@ AUGMENTATION = st.one_of(
 SPECTRAL = st.fixed_dictionaries(
     {},
     optional={
-        "mode": st.sampled_from(["matched", "spectral", "luminance", "random"]),
+        "mode": st.sampled_from(["auto", "matched", "spectral", "luminance", "random"]),
         "mixing": st.sampled_from(["frozen", "trained"]),
         "update_rank": st.integers(1, 4),
     },

@@ -6,12 +6,13 @@ from rsmeta.bands import Band
 from rsmeta.recipe import BalancedSoftmax, ClassBalanced, Lade, LogitAdjusted, Recipe
 
 
-def cautions(recipe: Recipe, bands: Sequence[Band]) -> list[str]:
+def cautions(recipe: Recipe, bands: Sequence[Band], unread: Sequence[str] = ()) -> list[str]:
     """Lines about a recipe that is valid.
 
     Args:
         recipe: The recipe.
         bands: Bands of its chips.
+        unread: Names of those that the model does not see.
     """
     found = []
     sampling, loss = recipe.inner.sampling, recipe.inner.loss
@@ -29,5 +30,11 @@ def cautions(recipe: Recipe, bands: Sequence[Band]) -> list[str]:
             f"augmentation.geometry {geometry} on radar bands turns the look direction: shadow and "
             "layover point where the sensor never puts them; set it to none unless the scenes come "
             "from all directions"
+        )
+    if unread:
+        found.append(
+            f"the model does not see {', '.join(unread)}: pretraining had no such bands, and "
+            "backbone.spectral gives them kernels of zero; set its mode to spectral, or its "
+            "update_rank, or leave the bands out"
         )
     return found

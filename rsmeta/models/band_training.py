@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
 
 from rsmeta.bands import Band
 from rsmeta.errors import RecipeError
@@ -35,10 +36,7 @@ def check_start(recipe: Recipe, model: VisionTransformer) -> None:
     Raises:
         RecipeError: All kernels are zero, and nothing could change that.
     """
-    patch = model.patch_embed.proj
-    trained = [name for name, parameter in patch.named_parameters() if parameter.requires_grad]
-    weight = getattr(patch, "base", patch).weight
-    if torch.count_nonzero(weight) > 0:
+    if torch.count_nonzero(_kernel(model)) > 0:
         return
     config = recipe.backbone.spectral
     bands = ", ".join(band.name for band in recipe.data.selected_bands)
@@ -46,7 +44,7 @@ def check_start(recipe: Recipe, model: VisionTransformer) -> None:
         f"backbone.spectral.mode {config.mode}: pretraining had none of the bands {bands}, so that "
         "all kernels are zero and all images alike"
     )
-    if not config.trains and not any(n.endswith("weight") for n in trained):
+    if not config.trains and not _kernel(model).requires_grad:
         raise RecipeError(
             [f"{problem}; set update_rank, mixing to trained, or another mode beside it"]
         )
@@ -58,3 +56,25 @@ def check_start(recipe: Recipe, model: VisionTransformer) -> None:
                 f"{recipe.head.initialisation} has no gradient; set head.initialisation to random"
             ]
         )
+
+
+def unread_bands(config: Spectral, bands: Sequence[Band], model: VisionTransformer) -> list[str]:
+    """Names of the bands that an adapted ViT does not see and never will: of kernels that stay 0.
+
+    Args:
+        config: The recipe's section.
+        bands: Bands of the chips, in order.
+        model: The ViT.
+    """
+    kernel = _kernel(model)
+    if config.trains or kernel.requires_grad:
+        return []
+    read = kernel.detach().any(dim=0).flatten(1).any(dim=1).tolist()
+    return [band.name for band, seen in zip(bands, read, strict=True) if not seen]
+
+
+def _kernel(model: VisionTransformer) -> Tensor:
+    """Kernel of the patch embedding without what is trained beside it, (embedding, C, p, p)."""
+    patch = model.patch_embed.proj
+    kernel: Tensor = getattr(patch, "base", patch).weight
+    return kernel

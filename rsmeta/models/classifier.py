@@ -12,7 +12,7 @@ from rsmeta.bands import Band
 from rsmeta.data.statistics import BandStatistics
 from rsmeta.models.attention import attention_layers, choose_attention
 from rsmeta.models.backbones import build_backbone
-from rsmeta.models.band_training import band_training, check_start
+from rsmeta.models.band_training import band_training, check_start, unread_bands
 from rsmeta.models.frozen_prefix import features_of, frozen_blocks, tokens_of
 from rsmeta.models.heads import CosineHead
 from rsmeta.peft.methods import adapt, plan
@@ -140,12 +140,14 @@ class BuiltModel:
         plan: What is put where.
         backbone_sha256: Digest of the pretrained weights.
         backbone_parameters: Parameters of the backbone without what the method adds.
+        unread_bands: Names of the bands that the model does not see.
     """
 
     classifier: ChipClassifier
     plan: list[PlannedSite]
     backbone_sha256: str
     backbone_parameters: int
+    unread_bands: list[str]
 
     def plan_table(self) -> Table:
         """The plan for the terminal."""
@@ -186,4 +188,5 @@ def build_classifier(
     check_start(recipe, backbone.model)
     head = CosineHead(backbone.model.num_features, classes, recipe.head.scale)
     classifier = ChipClassifier(backbone.model, bank, head, statistics, recipe.compute.precision)
-    return BuiltModel(classifier, lines, backbone.sha256, backbone_parameters)
+    unread = unread_bands(config.spectral, bands, backbone.model)
+    return BuiltModel(classifier, lines, backbone.sha256, backbone_parameters, unread)

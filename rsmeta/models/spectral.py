@@ -35,7 +35,7 @@ def spectral_kernel(
     weight: Tensor,
     source: Sequence[Band],
     target: Sequence[Band],
-    mode: SpectralMode = "spectral",
+    mode: SpectralMode = "auto",
     seed: int = 0,
 ) -> SpectralKernel:
     """Make a pretrained kernel read other bands; those of pretraining keep theirs bit for bit.
@@ -66,7 +66,7 @@ def spectral_kernel(
 
 
 def mixing_matrix(
-    source: Sequence[Band], target: Sequence[Band], mode: SpectralMode = "spectral"
+    source: Sequence[Band], target: Sequence[Band], mode: SpectralMode = "auto"
 ) -> Tensor:
     """How much of each pretrained band's kernel goes into the kernel of each new band.
 
@@ -79,6 +79,7 @@ def mixing_matrix(
     - `luminance`: the mean of all source bands, so that the band's tokens are those that
       pretraining gave to a grey photograph, whose normalised bands are alike. The weights of
       Rec. 601 or 709 say how bright colours look to a person; no grey photograph had such tokens.
+    - `auto`: as in `matched` where each source band has its match, else as in `spectral`.
 
     Rows are scaled so that M sums to S: by S over the number of bands that read anything.
     Normalised bands of one scene are strongly correlated, so that their responses add up in
@@ -95,8 +96,10 @@ def mixing_matrix(
         Matrix of shape (C, S), float32.
     """
     rows = torch.zeros(len(target), len(source))
-    for index, band in enumerate(target):
-        match = _matching(band, source)
+    matches = [_matching(band, source) for band in target]
+    if mode == "auto":
+        mode = "matched" if set(range(len(source))) <= set(matches) else "spectral"
+    for index, (band, match) in enumerate(zip(target, matches, strict=True)):
         if match is not None:
             rows[index, match] = 1
         else:

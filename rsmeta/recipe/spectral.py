@@ -6,17 +6,18 @@ from pydantic import Field
 
 from rsmeta.recipe.section import Section
 
-SpectralMode = Literal["matched", "spectral", "luminance", "random"]
+SpectralMode = Literal["auto", "matched", "spectral", "luminance", "random"]
 
 
 class Spectral(Section):
     """The cross-spectral patch embedding; without effect on the bands of pretraining."""
 
     mode: SpectralMode = Field(
-        default="spectral",
+        default="auto",
         description="Kernels of bands that pretraining did not have. matched: zero; spectral: "
         "between those of the nearest wavelengths, and of a grey image for radar; luminance: of a "
-        "grey image; random: drawn by the seed, as large as the pretrained ones.",
+        "grey image; random: drawn by the seed, as large as the pretrained ones; auto: matched "
+        "where all bands of pretraining are there, else spectral.",
     )
     mixing: Literal["frozen", "trained"] = Field(
         default="frozen",

@@ -39,6 +39,12 @@ def test_crops_and_radiometry_of_radar_are_harmless():
     assert lines(SAR, augmentation={"crop_scale": [0.5, 1], "radiometry": "sar"}) == []
 
 
+def test_bands_that_the_model_does_not_see_are_told():
+    recipe = Recipe.model_validate({"name": "x", "data": {"source": "simulator"}})
+    [line] = cautions(recipe, RGB, ["B05", "B08"])
+    assert "does not see B05, B08" in line and "\n" not in line
+
+
 def test_training_tells_them_before_it_starts(tiny_recipe, caplog, monkeypatch):
     from rsmeta import finetuning
 

@@ -8,7 +8,7 @@ from rsmeta.errors import RecipeError
 from rsmeta.models.classifier import build_classifier
 from rsmeta.models.spectral import mixing_matrix, spectral_kernel
 
-MODES = ["matched", "spectral", "luminance", "random"]
+MODES = ["auto", "matched", "spectral", "luminance", "random"]
 RGB = sensor("rgb").bands
 S2 = sensor("sentinel2-l2a").bands
 S1 = sensor("sentinel1").select(["VV", "VH"])
@@ -33,6 +33,22 @@ def test_matched_bands_read_their_kernel_and_others_nothing():
     others = [i for i, name in enumerate(names) if name not in ("B04", "B03", "B02")]
     assert not found[:, others].any()
     assert not kernel(S1, "matched").any()
+
+
+@pytest.mark.parametrize(
+    ("target", "chosen"),
+    [
+        (S2, "matched"),
+        (sensor("naip").bands, "matched"),
+        (S1, "spectral"),
+        (sensor("sentinel2-l2a").select(["B04", "B03", "B08"]), "spectral"),
+    ],
+    ids=["S2", "naip", "S1", "without blue"],
+)
+def test_auto_keeps_pretrained_kernels_alone_where_each_has_its_band(target, chosen):
+    assert torch.equal(kernel(target, "auto"), kernel(target, chosen))
+    other = {"matched": "spectral", "spectral": "matched"}[chosen]
+    assert not torch.equal(kernel(target, "auto"), kernel(target, other))
 
 
 @pytest.mark.parametrize("mode", ["spectral", "luminance"])
@@ -123,6 +139,24 @@ def test_kernels_that_start_at_zero_need_a_head_with_a_gradient(tiny_recipe, spe
         if name.endswith(("mixing", "parametrizations.weight.0.up"))
     ]
     assert len(gradients) == 1 and gradients[0].abs().max() > 1e-6
+
+
+@pytest.mark.parametrize(
+    ("values", "unread"),
+    [
+        ({"spectral": {}}, 9),
+        ({"spectral": {"mode": "spectral"}}, 0),
+        ({"spectral": {"update_rank": 2}}, 0),
+        ({"spectral": {"mixing": "trained"}}, 0),
+        ({"spectral": {}, "peft": {"method": "full"}}, 0),
+        ({"spectral": {}, "peft": {"method": "ssf"}}, 9),
+    ],
+    ids=str,
+)
+def test_bands_that_the_model_never_sees_are_named(tiny_recipe, values, unread):
+    found = build(tiny_recipe, sensor_name="multispectral", **values).unread_bands
+    assert len(found) == unread
+    assert not {"B02", "B03", "B04"} & set(found)
 
 
 def test_scratch_has_no_pretrained_kernel(tiny_recipe):
