@@ -93,8 +93,9 @@ class BandUpdates(nn.Module):
         embedding, _, *patch = weight.shape
         self.up = nn.Parameter(weight.new_zeros(len(channels), embedding, training.rank))
         self.down = nn.Parameter(weight.new_empty(len(channels), training.rank, math.prod(patch)))
-        for part in self.down.data:
-            nn.init.kaiming_uniform_(part, a=math.sqrt(5))
+        # As large as the pretrained kernels: neighbouring pixels and bands are alike, so that their
+        # answers to larger ones would add up, and a few steps would drown the pretrained tokens.
+        nn.init.normal_(self.down, std=float(training.pretrained.std()))
 
     def update(self) -> Tensor:
         """Gamma U V of each updated band, (updated bands, embedding, patch * patch)."""

@@ -155,3 +155,11 @@ def test_the_patch_embedding_is_no_frozen_prefix():
     with pytest.raises(RecipeError, match="the patch embedding is trained") as caught:
         require_frozen_prefix(holder.backbone)
     assert "\n" not in str(caught.value)
+
+
+def test_updates_start_as_large_as_the_pretrained_kernels():
+    """What a step changes grows with the square of V: larger ones drown the pretrained tokens."""
+    for scale in (0.01, 1.0):
+        training = BandTraining(tuple("abcdefgh"), scale * SOURCE, 8, None)
+        down = updates_of(adapted(Lora(), training, in_chans=8)).down
+        assert float(down.std() / training.pretrained.std()) == pytest.approx(1, rel=0.1)
