@@ -22,8 +22,8 @@ from rsmeta.report.style import (
     plain,
     write_cell,
 )
+from rsmeta.study.columns import ALL_PASSES, VARIANT
 from rsmeta.study.comparison import summarise
-from rsmeta.study.table import ALL_PASSES, VARIANT
 
 _COLOURS = {group.value: colour for group, colour in GROUP_COLOURS.items()} | {"average": INK}
 _SHOWN = (Group.TAIL.value, "average")

@@ -9,10 +9,10 @@ import pandas as pd
 from rsmeta.errors import StudyError
 from rsmeta.report.page import inlined, page_template
 from rsmeta.report.plot import Plot
+from rsmeta.study.columns import SCORES, VARIANT
 from rsmeta.study.config import HeatMap, Study
 from rsmeta.study.figures import accuracy_by_cost, heat_map, variant_accuracy
 from rsmeta.study.markdown import study_tables
-from rsmeta.study.table import SCORES, VARIANT
 from rsmeta.study.tables import tables_of
 
 
