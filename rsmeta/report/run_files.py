@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from rsmeta.gamma_history import GAMMA_HISTORY
 from rsmeta.longtail.metrics import Group
 from rsmeta.longtail.predictions import ChipPredictions
 from rsmeta.prediction_table import read_predictions
+from rsmeta.runs import require_files
 
 _SHOWN_ELSEWHERE = ("accuracy", "groups", "train_counts")
 _ACCURACIES = (*(group.value for group in Group), "average", "overall")
@@ -63,8 +64,7 @@ class RunFiles:
         Raises:
             RunError: The folder or one of its files is missing or damaged.
         """
-        if not run.is_dir():
-            raise RunError(f"run '{run}' does not exist; make one with: rsmeta finetune RECIPE")
+        require_files(run)
         metrics = _read_json(run / "metrics.json")
         classes = _read_classes(run / "per_class.csv")
         return cls(
@@ -73,7 +73,7 @@ class RunFiles:
             facts={key: metrics[key] for key in metrics if key not in _SHOWN_ELSEWHERE},
             resources=_read_json(run / "resources.json"),
             classes=classes,
-            confusion=_read_confusion(run / "confusion.csv"),
+            confusion=_read_confusion(run / "confusion.csv", list(classes["class"])),
             modulators=_read_modulators(run / "modulators.csv"),
             history=_read_history(run / "history.csv"),
             predictions=read_predictions(run, list(classes["class"])),
@@ -140,12 +140,18 @@ def _read_classes(path: Path) -> pd.DataFrame:
     return table
 
 
-def _read_confusion(path: Path) -> pd.DataFrame:
+def _read_confusion(path: Path, classes: Sequence[str]) -> pd.DataFrame:
     table = _read_table(path, ("true class",), {})
     counts = table.columns[1:]
     if table.columns[0] != "true class" or len(counts) != len(table):
         raise _damaged(path, f"{len(table)} true classes but {len(counts)} predicted classes")
-    return _to_numbers(path, table, dict.fromkeys(counts, False))
+    if list(table["true class"]) != list(classes):
+        raise _damaged(path, "its classes are not those of per_class.csv in their order")
+    table = _to_numbers(path, table, dict.fromkeys(counts, False))
+    numbers = table[counts].to_numpy()
+    if (numbers < 0).any() or (numbers % 1 != 0).any():
+        raise _damaged(path, "a count is negative or no whole number")
+    return table
 
 
 def _read_modulators(path: Path) -> pd.DataFrame:
