@@ -295,11 +295,7 @@ def load_run(
     Raises:
         RunError: The folder is missing or incomplete, or its parts do not fit each other.
     """
-    if not path.is_dir():
-        raise RunError(f"run '{path}' does not exist; make one with: rsmeta finetune RECIPE")
-    for name in (RECIPE, MODEL):
-        if not (path / name).is_file():
-            raise RunError(f"run '{path}' lacks {name}; it is not a complete run folder")
+    require_files(path, RECIPE, MODEL)
     recipe = read_recipe(Recipe, path / RECIPE)
     card, state = read_model(path / MODEL)
     _require_version(path, card.versions)
@@ -324,6 +320,29 @@ def load_run(
         merge(built.classifier.backbone)
     built.classifier.store_frozen_low()
     return TrainedModel(built.classifier, card, used)
+
+
+def require_files(run: Path, *names: str) -> None:
+    """Check that a run folder is there and has files of these names.
+
+    Raises:
+        RunError: The folder or a file is missing.
+    """
+    if not run.is_dir():
+        raise RunError(f"run '{run}' does not exist; make one with: rsmeta finetune RECIPE")
+    for name in names:
+        if not (run / name).is_file():
+            raise RunError(f"run '{run}' lacks {name}; it is not a complete run folder")
+
+
+def read_card(run: Path) -> ModelCard:
+    """Read the card of a run's model without building the model.
+
+    Raises:
+        RunError: The run or its model is missing, or the model is damaged.
+    """
+    require_files(run, MODEL)
+    return read_model(run / MODEL)[0]
 
 
 def read_model(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rsmeta.cli.completion import complete_runs
 from rsmeta.cli.inspection_tables import (
     band_table,
     facts_table,
@@ -31,7 +32,10 @@ app = typer.Typer()
 def inspect(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="Recipe, run folder or scene.")],
     run: Annotated[
-        Path | None, typer.Option(help="Of a scene: tell whether this run fits it.")
+        Path | None,
+        typer.Option(
+            help="Of a scene: tell whether this run fits it.", autocompletion=complete_runs
+        ),
     ] = None,
     bands: Annotated[
         list[str] | None,
@@ -39,11 +43,12 @@ def inspect(
     ] = None,
     overrides: Overrides = None,
     measure: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--measure/--no-measure", help="Of a recipe: train a few steps, to tell the time."
+            "--measure/--no-measure",
+            help="Of a recipe: train a few steps, to tell the time; done unless refused.",
         ),
-    ] = True,
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell what a recipe, a run or a scene is."""
@@ -54,8 +59,10 @@ def inspect(
         raise TargetError(f"--run and --bands go with a scene; '{target}' is a {kind.value}")
     if kind is not Kind.RECIPE and overrides:
         raise TargetError(f"--set goes with a recipe; '{target}' is a {kind.value}")
+    if kind is not Kind.RECIPE and measure is not None:
+        raise TargetError(f"--[no-]measure goes with a recipe; '{target}' is a {kind.value}")
     if kind is Kind.RECIPE:
-        _inspect_recipe(Path(target), overrides or [], measure, as_json)
+        _inspect_recipe(Path(target), overrides or [], measure is not False, as_json)
     elif kind is Kind.RUN:
         _inspect_run(Path(target), as_json)
     else:

@@ -7,9 +7,11 @@ from typing import Any
 import lightning as L
 
 from rsmeta.data.datamodule import ChipDataModule
+from rsmeta.errors import TrainingError
 from rsmeta.finetuning import train
 from rsmeta.peft.plan_table import plan_frame
 from rsmeta.recipe import Recipe
+from rsmeta.train.nonfinite import NonFiniteError
 from rsmeta.validation import ValidatedRecipe
 
 _WARM_UP = 1  # the first step allocates and compiles
@@ -47,13 +49,20 @@ def measure_training(recipe: Recipe, checked: ValidatedRecipe) -> TrainingTime:
 
     Raises:
         DataError: A chip cannot be read.
+        TrainingError: A loss or a weight is infinite or not a number.
     """
     inspected = checked.inspected
     data, statistics = inspected.data, inspected.statistics
     steps = ChipDataModule(recipe, data, statistics).inner_steps()
     rounds = 2 * recipe.outer.every if recipe.learns_modulators else 4
     clock = _StepClock(min(rounds, max(1, steps - _WARM_UP)))
-    train(recipe, data, statistics, checked.built, [clock])
+    try:
+        train(recipe, data, statistics, checked.built, [clock])
+    except NonFiniteError as error:
+        raise TrainingError(
+            f"training stopped: {error}; lower {error.loop}.learning_rate, or leave the "
+            "measurement out: --no-measure"
+        ) from error
     return TrainingTime(steps, clock.steps, clock.step_seconds, clock.start_seconds)
 
 

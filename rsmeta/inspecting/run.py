@@ -6,12 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from rsmeta.errors import RunError
 from rsmeta.model_card import ModelCard
 from rsmeta.recipe import Position, Recipe
 from rsmeta.recipe_reading import read_recipe
 from rsmeta.report.run_files import RunFiles
-from rsmeta.runs import MODEL, RECIPE, read_model
+from rsmeta.runs import RECIPE, read_card
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,7 @@ def inspect_run(run: Path) -> InspectedRun:
         RunError: The run is incomplete or damaged.
     """
     files = RunFiles.read(run)
-    if not (run / MODEL).is_file():
-        raise RunError(f"run '{run}' lacks {MODEL}; it is not a complete run folder")
-    card, _ = read_model(run / MODEL)
-    return InspectedRun(read_recipe(Recipe, run / RECIPE), card, files)
+    return InspectedRun(read_recipe(Recipe, run / RECIPE), read_card(run), files)
 
 
 def _place(order: list[str], name: str) -> int:
