@@ -91,10 +91,15 @@ def write_results(folder: Path, metrics: Metrics, trained: Mapping[str, Any]) ->
     write_json(folder / "metrics.json", values | dict(trained))
     rows = [asdict(entry) | {"group": entry.group.value} for entry in metrics.classes]
     _write_table(folder / "per_class.csv", pd.DataFrame(rows).rename(columns={"name": "class"}))
+    _write_table(folder / "confusion.csv", confusion_frame(metrics))
+
+
+def confusion_frame(metrics: Metrics) -> pd.DataFrame:
+    """Column `true class`, then the test chips of each predicted class."""
     names = [entry.name for entry in metrics.classes]
-    confusion = pd.DataFrame(metrics.confusion, columns=names)
-    confusion.insert(0, "true class", names)
-    _write_table(folder / "confusion.csv", confusion)
+    table = pd.DataFrame(metrics.confusion, columns=names)
+    table.insert(0, "true class", names)
+    return table
 
 
 def write_history(folder: Path, history: Sequence[EpochRecord]) -> None:

@@ -1,6 +1,5 @@
 """Commands about results: evaluate, verify, compare, report."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -69,7 +68,7 @@ def evaluate(
     if out is not None:
         found.write(out)
     if as_json:
-        typer.echo(json.dumps(found.values(), ensure_ascii=False))
+        print_json(found.values())
         return
     plain_console().print(class_table(found), summary_table(found))
     typer.echo(f"calibration: expected error {found.calibration_error:.1%}")
@@ -86,7 +85,7 @@ def _evaluate_scene(
 
     found = evaluate_scene(run, scene, truth, class_column)
     if as_json:
-        typer.echo(json.dumps(asdict(found), ensure_ascii=False))
+        print_json(asdict(found))
     else:
         plain_console().print(agreement_table(found))
 

@@ -1,6 +1,5 @@
 """The command that looks at recipes, runs and scenes: inspect."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +14,7 @@ from rsmeta.cli.inspection_tables import (
     scene_lines,
 )
 from rsmeta.cli.options import AsJson, Overrides
-from rsmeta.cli.output import plain_console
+from rsmeta.cli.output import plain_console, print_json
 from rsmeta.cli.plan import print_checked
 from rsmeta.errors import TargetError
 
@@ -79,7 +78,7 @@ def _inspect_recipe(path: Path, overrides: list[str], measure: bool, as_json: bo
     checked = validate_recipe(recipe)
     time = measure_training(recipe, checked) if measure else None
     if as_json:
-        typer.echo(json.dumps(recipe_values(recipe, checked, time), ensure_ascii=False))
+        print_json(recipe_values(recipe, checked, time))
         return
     print_checked(checked)
     typer.echo(
@@ -105,7 +104,7 @@ def _inspect_run(path: Path, as_json: bool) -> None:
 
     found = inspect_run(path)
     if as_json:
-        typer.echo(json.dumps(found.values(), ensure_ascii=False))
+        print_json(found.values())
         return
     console = plain_console()
     console.print(facts_table(found), stored_table(found.files))
@@ -131,4 +130,4 @@ def _inspect_scenes(target: str, run: Path | None, bands: list[str], as_json: bo
             for line in [] if fit is None else fit_lines(fit, str(run)):
                 typer.echo(line)
     if as_json:
-        typer.echo(json.dumps(entries, ensure_ascii=False))
+        print_json(entries)

@@ -11,6 +11,7 @@ from rsmeta.errors import TrainingError
 from rsmeta.finetuning import train
 from rsmeta.peft.plan_table import plan_frame
 from rsmeta.recipe import Recipe
+from rsmeta.table_records import records
 from rsmeta.train.nonfinite import NonFiniteError
 from rsmeta.validation import ValidatedRecipe
 
@@ -77,7 +78,6 @@ def recipe_values(
         training_time: What its training takes, where that was measured.
     """
     data, built = checked.inspected.data, checked.built
-    plan = plan_frame(built.plan).astype(object)
     groups = {group.value: dict(classes) for group, classes in checked.groups.items()}
     return {
         "kind": "recipe",
@@ -85,7 +85,7 @@ def recipe_values(
         "chips": {"train": len(data.train), "test": len(data.test)},
         "groups": groups,
         "bands": [band.name for band in data.bands],
-        "plan": plan.where(plan.notna(), None).to_dict("records"),
+        "plan": records(plan_frame(built.plan)),
         "backbone_parameters": built.backbone_parameters,
         "trainable_parameters": sum(
             tensor.numel() for tensor in built.classifier.parameters() if tensor.requires_grad

@@ -11,6 +11,7 @@ from rsmeta.recipe import Position, Recipe
 from rsmeta.recipe_reading import read_recipe
 from rsmeta.report.run_files import RunFiles
 from rsmeta.runs import RECIPE, read_card
+from rsmeta.table_records import records
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,16 @@ class InspectedRun:
     def values(self) -> dict[str, Any]:
         """Everything as plain values for JSON."""
         card, files = self.card, self.files
-        classes = files.classes.astype(object).where(files.classes.notna(), None)
-        gammas = files.modulators[["block", "position", "gamma"]].astype(object)
         return {
             "kind": "run",
-            "classes": classes.to_dict("records"),
+            "classes": records(files.classes),
             "bands": list(card.bands),
             "tile_size": card.tile_size,
             "pixel_size": card.pixel_size,
             "backbone": {"name": card.backbone, "sha256": card.backbone_sha256},
             "accuracy": files.accuracy,
             "facts": files.facts,
-            "modulators": gammas.where(gammas.notna(), None).to_dict("records"),
+            "modulators": records(files.modulators[["block", "position", "gamma"]]),
             "versions": card.versions,
             "recipe": self.recipe.model_dump(mode="json"),
         }
