@@ -13,6 +13,7 @@ from rsmeta.peft.plan_table import plan_frame
 from rsmeta.recipe import Recipe
 from rsmeta.table_records import records
 from rsmeta.train.nonfinite import NonFiniteError
+from rsmeta.train.trainer import follows
 from rsmeta.validation import ValidatedRecipe
 
 _WARM_UP = 1  # the first step allocates and compiles
@@ -51,6 +52,7 @@ def measure_training(recipe: Recipe, checked: ValidatedRecipe) -> TrainingTime:
     Raises:
         DataError: A chip cannot be read.
         TrainingError: A loss or a weight is infinite or not a number.
+        SystemExit: Training is done, in a process that another one leads.
     """
     inspected = checked.inspected
     data, statistics = inspected.data, inspected.statistics
@@ -64,6 +66,8 @@ def measure_training(recipe: Recipe, checked: ValidatedRecipe) -> TrainingTime:
             f"training stopped: {error}; lower {error.loop}.learning_rate, or leave the "
             "measurement out: --no-measure"
         ) from error
+    if follows(recipe):
+        raise SystemExit(0)  # the process that leads tells the result
     return TrainingTime(steps, clock.steps, clock.step_seconds, clock.start_seconds)
 
 
@@ -126,8 +130,10 @@ class _StepClock(L.Callback):
         """Lightning calls this after each step."""
         self._ends.append(time.perf_counter())
         long_enough = self._ends[-1] - self._begin > _LONGEST
-        if self.steps >= self._wanted or long_enough:
-            trainer.should_stop = True
+        # Together: a process that goes on alone would wait for the others for ever.
+        trainer.should_stop = trainer.strategy.reduce_boolean_decision(
+            self.steps >= self._wanted or long_enough, all=False
+        )
 
     @property
     def steps(self) -> int:

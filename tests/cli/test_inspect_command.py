@@ -37,6 +37,15 @@ def test_a_recipe_is_resolved_and_measured(rsmeta, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
+def test_several_processes_tell_a_recipe_once(rsmeta_command, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(RECIPE.replace("11}", "12}"))
+    options = ["--set", "compute.devices=2", "--set", "compute.accelerator=cpu", "--json"]
+    said = rsmeta_command("inspect", "tiny.yaml", *options, cwd=tmp_path)
+    (line,) = said.stdout.splitlines()
+    assert json.loads(line)["training_seconds"] > 0
+
+
 def test_a_run_tells_what_it_learned(finished_run, rsmeta):
     run = finished_run[1]
     said = rsmeta("inspect", run).stdout
