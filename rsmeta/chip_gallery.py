@@ -109,10 +109,7 @@ def read_gallery(run: Path) -> pd.DataFrame | None:
         # Only pictures beside the table: its other text is what chips and classes are called.
         images = [_picture(run / _FOLDER / Path(name).name) for name in table["file"]]
     except (OSError, ValueError, KeyError, *_PICTURE_ERRORS) as error:
-        reason = " ".join(str(error).split())
-        raise RunError(
-            f"run file '{path}' is damaged: {reason}; make the run again: rsmeta finetune"
-        ) from error
+        raise RunError.damaged(path, error) from error
     return table.drop(columns="file").assign(image=pd.Series(images, dtype=object))
 
 

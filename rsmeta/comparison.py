@@ -13,6 +13,7 @@ from rsmeta.errors import RunError
 from rsmeta.plain_yaml import read_yaml
 from rsmeta.report.run_files import RunFiles
 from rsmeta.runs import RECIPE
+from rsmeta.table_records import records
 
 MISSING = "not set"
 """Stands for a key that the recipe of a run does not have."""
@@ -47,7 +48,9 @@ class RunComparison:
             "modulators": self.modulators,
             "recipe": self.recipe,
         }
-        return {"runs": self.runs} | {name: _records(table) for name, table in tables.items()}
+        return {"runs": self.runs} | {
+            name: records(table.reset_index()) for name, table in tables.items()
+        }
 
 
 def compare_runs(runs: Sequence[Path]) -> RunComparison:
@@ -91,10 +94,9 @@ def _recipe_values(run: Path) -> Mapping[str, Any]:
     try:
         values = read_yaml(run / RECIPE)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise RunError(f"run file '{run / RECIPE}' is damaged: {reason}") from error
+        raise RunError.damaged(run / RECIPE, error) from error
     if not isinstance(values, dict):
-        raise RunError(f"run file '{run / RECIPE}' is damaged: it must hold a mapping")
+        raise RunError.damaged(run / RECIPE, "it must hold a mapping")
     return values
 
 
@@ -129,9 +131,3 @@ def _differing(recipes: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     index = pd.Index(list(differing), name="key", dtype=object)
     columns = list(recipes)
     return pd.DataFrame(list(differing.values()), index=index, columns=columns, dtype=object)
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    flat = table.reset_index().astype(object)
-    plain: list[dict[str, Any]] = flat.where(flat.notna(), None).to_dict("records")
-    return plain

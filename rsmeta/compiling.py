@@ -45,8 +45,8 @@ class BatchSeconds:
 def compile_if_faster(model: TrainedModel, memory: Path | None = None) -> BatchSeconds:
     """Compile a model where that makes it faster; it takes one to two minutes the first time.
 
-    What was measured is kept by architecture, bands, size, precision, machine and version of
-    PyTorch, whose own cache keeps the compiled code.
+    What was measured is kept by architecture, method, bands, size, precision, machine and version
+    of PyTorch, whose own cache keeps the compiled code.
 
     Args:
         model: The model; changed in place.
@@ -56,17 +56,24 @@ def compile_if_faster(model: TrainedModel, memory: Path | None = None) -> BatchS
         What was measured, now or before.
 
     Raises:
-        EngineError: The model cannot be compiled here, for lack of a C++ compiler for example.
+        EngineError: The model cannot be compiled here, for lack of a C++ compiler for example, or
+            the file cannot be written.
     """
     memory = _default_memory() if memory is None else memory
     key = _key(model)
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{memory}.lock"):
-        known = _read(memory)
-        if key not in known:
-            known[key] = _measure(model)
-            values = {name: asdict(seconds) for name, seconds in known.items()}
-            memory.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{memory}.lock"):
+            known = _read(memory)
+            if key not in known:
+                known[key] = _measure(model)
+                values = {name: asdict(seconds) for name, seconds in known.items()}
+                memory.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise EngineError(
+            f"'{memory}', which remembers whether --compile pays, cannot be written: "
+            f"{error.strerror}; set XDG_CACHE_HOME to a folder that can, or leave out --compile"
+        ) from error
     found = known[key]
     if found.pays:
         model.compile()
@@ -115,14 +122,18 @@ def _key(model: TrainedModel) -> str:
     device = platform.processor() or platform.machine()
     if torch.cuda.is_available():
         device = torch.cuda.get_device_name()
-    parts = (model.card.backbone, f"{len(model.bands)} bands", f"{size} px", precision, device)
-    return ", ".join((*parts, f"torch {torch.__version__}"))
+    method = model.recipe.peft.method
+    parts = (model.card.backbone, method, f"{len(model.bands)} bands", f"{size} px", precision)
+    return ", ".join((*parts, device, f"torch {torch.__version__}"))
 
 
 def _read(memory: Path) -> dict[str, BatchSeconds]:
     """What was measured before; nothing where the file is missing or damaged."""
     try:
         values: Mapping[str, Mapping[str, float]] = json.loads(memory.read_text(encoding="utf-8"))
-        return {name: BatchSeconds(**seconds) for name, seconds in values.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        return {
+            name: BatchSeconds(float(seconds["plain"]), float(seconds["compiled"]))
+            for name, seconds in values.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

@@ -1,6 +1,7 @@
 """The errors a user can cause, each with a message of one line that says how to mend it."""
 
 import re
+from pathlib import PurePath
 
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -52,6 +53,12 @@ class BackboneError(RsmetaError):
 
 class RunError(RsmetaError):
     """A run folder is missing, incomplete, or does not fit what is asked of it."""
+
+    @classmethod
+    def damaged(cls, path: PurePath, reason: object) -> "RunError":
+        """A file of a finished run does not hold what was written."""
+        line = " ".join(str(reason).split())
+        return cls(f"run file '{path}' is damaged: {line}; make the run again: rsmeta finetune")
 
 
 class TrainingError(RsmetaError):

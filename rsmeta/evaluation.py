@@ -23,7 +23,8 @@ from rsmeta.prediction_table import write_predictions
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import read_values, validate
 from rsmeta.report.run_files import RunFiles
-from rsmeta.runs import TrainedModel, load_run, write_json
+from rsmeta.runs import TrainedModel, confusion_frame, load_run, write_json
+from rsmeta.table_records import records
 
 TOLERANCE = 1e-6
 """Largest difference between stored and recomputed results on one machine."""
@@ -70,21 +71,18 @@ class RunEvaluation:
             "chips": len(self.predictions.labels),
             "accuracy": self.metrics.summary(),
             "intervals": {name: _interval(found) for name, found in self.estimates.summary.items()},
-            "classes": _records(self.class_table),
+            "classes": records(self.class_table),
             "confusion": {"classes": names, "counts": self.metrics.confusion.tolist()},
             "calibration": {
                 "expected_calibration_error": self.calibration_error,
-                "bins": _records(self.reliability),
+                "bins": records(self.reliability),
             },
         }
 
     @property
     def confusion_table(self) -> pd.DataFrame:
         """Column `true class`, then the chips of each predicted class."""
-        names = [row.name for row in self.metrics.classes]
-        table = pd.DataFrame(self.metrics.confusion, columns=names)
-        table.insert(0, "true class", names)
-        return table
+        return confusion_frame(self.metrics)
 
     def write(self, folder: Path) -> None:
         """Write `evaluation.json`, and as CSV the classes, confusion, reliability and chips.
@@ -268,9 +266,3 @@ def _text(value: float | None) -> str:
 
 def _interval(found: Estimate) -> list[float] | None:
     return None if np.isnan(found.low) else [float(found.low), float(found.high)]
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as plain values, null for NaN, which JSON does not have."""
-    plain: list[dict[str, Any]] = table.astype(object).where(table.notna(), None).to_dict("records")
-    return plain

@@ -27,6 +27,7 @@ from rsmeta.scenes import (
     predict_scene,
     scene_sources,
 )
+from rsmeta.scenes.inputs import BandNames, BandPlaces
 from rsmeta.scenes.product_options import DEFAULT_PRODUCTS
 from rsmeta.scenes.products import writing
 from rsmeta.workers import Outcomes, engine_for
@@ -154,6 +155,20 @@ class _Failures:
             )
         # That of an earlier call would be taken for this one's.
         self._path.unlink(missing_ok=True)
+
+
+def single_scene(
+    scene: str | PathLike[str] | SceneSource, bands: BandNames | BandPlaces | None = None
+) -> SceneSource:
+    """The one scene that an input stands for, see `rsmeta.scenes.scene_sources`.
+
+    Raises:
+        SceneError: It stands for none, or for several.
+    """
+    sources = scene_sources([scene], bands)
+    if len(sources) != 1:
+        raise SceneError(f"'{scene}' stands for {len(sources)} scenes; give one alone")
+    return sources[0]
 
 
 def product_options(options: PredictionOptions) -> ProductOptions:

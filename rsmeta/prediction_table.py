@@ -75,10 +75,7 @@ def read_predictions(
         column = _COLUMNS[3] if calibrated else _UNCALIBRATED
         confidence = table[column].to_numpy().astype(np.float64)
     except (OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise RunError(
-            f"run file '{path}' is damaged: {reason}; make the run again: rsmeta finetune"
-        ) from error
+        raise RunError.damaged(path, error) from error
     if not ((confidence >= 0) & (confidence <= 1)).all():
-        raise RunError(f"run file '{path}' is damaged: a confidence is not in 0 to 1")
+        raise RunError.damaged(path, "a confidence is not in 0 to 1")
     return ChipPredictions(true, predicted, confidence)

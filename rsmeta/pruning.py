@@ -12,7 +12,7 @@ from rsmeta.gamma_history import GAMMA_HISTORY
 from rsmeta.models.pruned import keep_sites
 from rsmeta.peft.pruning import Criterion, KeepShare, Threshold, sites_to_keep
 from rsmeta.run_results import Evaluation, evaluate, write_run
-from rsmeta.runs import HISTORY, load_run, write_inspection, write_json
+from rsmeta.runs import HISTORY, load_run, require_files, write_inspection, write_json
 
 __all__ = ["Criterion", "KeepShare", "PrunedRun", "Threshold", "prune_run"]
 
@@ -55,8 +55,7 @@ def prune_run(run: Path, criterion: Criterion) -> PrunedRun:
             f"run '{run}': method '{recipe.peft.method}' has no sites that could be pruned; "
             "choose a run of lora, adapter or adaptformer"
         )
-    if not (run / HISTORY).is_file():
-        raise RunError(f"run '{run}' lacks {HISTORY}; it is not a complete run folder")
+    require_files(run, HISTORY)
     inspected = load_inspected(recipe)
     data = inspected.data
     if data.classes != model.classes:

@@ -91,10 +91,15 @@ def write_results(folder: Path, metrics: Metrics, trained: Mapping[str, Any]) ->
     write_json(folder / "metrics.json", values | dict(trained))
     rows = [asdict(entry) | {"group": entry.group.value} for entry in metrics.classes]
     _write_table(folder / "per_class.csv", pd.DataFrame(rows).rename(columns={"name": "class"}))
+    _write_table(folder / "confusion.csv", confusion_frame(metrics))
+
+
+def confusion_frame(metrics: Metrics) -> pd.DataFrame:
+    """Column `true class`, then the test chips of each predicted class."""
     names = [entry.name for entry in metrics.classes]
-    confusion = pd.DataFrame(metrics.confusion, columns=names)
-    confusion.insert(0, "true class", names)
-    _write_table(folder / "confusion.csv", confusion)
+    table = pd.DataFrame(metrics.confusion, columns=names)
+    table.insert(0, "true class", names)
+    return table
 
 
 def write_history(folder: Path, history: Sequence[EpochRecord]) -> None:
@@ -295,11 +300,7 @@ def load_run(
     Raises:
         RunError: The folder is missing or incomplete, or its parts do not fit each other.
     """
-    if not path.is_dir():
-        raise RunError(f"run '{path}' does not exist; make one with: rsmeta finetune RECIPE")
-    for name in (RECIPE, MODEL):
-        if not (path / name).is_file():
-            raise RunError(f"run '{path}' lacks {name}; it is not a complete run folder")
+    require_files(path, RECIPE, MODEL)
     recipe = read_recipe(Recipe, path / RECIPE)
     card, state = read_model(path / MODEL)
     _require_version(path, card.versions)
@@ -324,6 +325,29 @@ def load_run(
         merge(built.classifier.backbone)
     built.classifier.store_frozen_low()
     return TrainedModel(built.classifier, card, used)
+
+
+def require_files(run: Path, *names: str) -> None:
+    """Check that a run folder is there and has files of these names.
+
+    Raises:
+        RunError: The folder or a file is missing.
+    """
+    if not run.is_dir():
+        raise RunError(f"run '{run}' does not exist; make one with: rsmeta finetune RECIPE")
+    for name in names:
+        if not (run / name).is_file():
+            raise RunError(f"run '{run}' lacks {name}; it is not a complete run folder")
+
+
+def read_card(run: Path) -> ModelCard:
+    """Read the card of a run's model without building the model.
+
+    Raises:
+        RunError: The run or its model is missing, or the model is damaged.
+    """
+    require_files(run, MODEL)
+    return read_model(run / MODEL)[0]
 
 
 def read_model(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:

@@ -11,19 +11,21 @@ from rasterio.windows import Window
 
 from rsmeta.data.vector_labels import read_vectors
 from rsmeta.errors import SceneError
-from rsmeta.prediction import predict
+from rsmeta.prediction import predict, single_scene
 from rsmeta.prediction_options import PredictionOptions
+from rsmeta.raster_names import exists, is_gdal_name
 from rsmeta.rasters import open_raster
 from rsmeta.scenes import Agreement, SceneSource, agreement
 from rsmeta.scenes.blend import NO_CLASS
 
 _VECTORS = frozenset({".gpkg", ".geojson", ".json", ".shp", ".parquet", ".geoparquet", ".fgb"})
+_CLASS_COLUMN = "class"
 _ROWS = 1024
 _OPTIONS = PredictionOptions(resolution="pixel", products="classes")
 
 
 def evaluate_scene(
-    run: Path, scene: str | SceneSource, truth: Path, class_column: str = "class"
+    run: Path, scene: str | SceneSource, truth: Path, class_column: str | None = None
 ) -> Agreement:
     """Classify a scene and compare its class map with the truth where that has a class.
 
@@ -31,27 +33,39 @@ def evaluate_scene(
         run: Run folder.
         scene: The scene, see `rsmeta.scenes.scene_sources`.
         truth: Raster of classes, see `rsmeta.scenes.agreement`; or polygons in any CRS.
-        class_column: Column of the polygons that holds the class.
+        class_column: Column of the polygons that holds the class; None for `class`.
 
     Raises:
         RunError: The run cannot be loaded.
-        SceneError: The scene cannot be classified, or the truth does not fit it.
+        SceneError: The scene cannot be classified, or it is not one alone, or the truth does not
+            fit it.
         DataError: The polygons cannot be read.
     """
+    require_truth(truth)
+    is_raster = truth.suffix.lower() not in _VECTORS
+    if is_raster and class_column is not None:
+        raise SceneError(
+            f"truth '{truth}' is a raster, which names its classes itself; leave --class-column out"
+        )
+    source = single_scene(scene)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        predictions = list(predict([scene], run, folder, _OPTIONS))
-        if len(predictions) != 1:
-            raise SceneError(
-                f"'{scene}' stands for {len(predictions)} scenes; the truth is that of one: give "
-                "one scene"
-            )
-        classes = predictions[0].classes
-        if truth.suffix.lower() in _VECTORS:
-            drawn = folder / "truth.tif"
-            draw_truth(truth, class_column, classes, drawn)
-            return agreement(classes, drawn)
-        return agreement(classes, truth)
+        (prediction,) = predict([source], run, folder, _OPTIONS)
+        if is_raster:
+            return agreement(prediction.classes, truth)
+        drawn = folder / "truth.tif"
+        draw_truth(truth, class_column or _CLASS_COLUMN, prediction.classes, drawn)
+        return agreement(prediction.classes, drawn)
+
+
+def require_truth(truth: Path) -> None:
+    """Check that there is a truth, before a scene is classified to be compared with it.
+
+    Raises:
+        SceneError: The file is missing.
+    """
+    if not (exists(truth) or is_gdal_name(str(truth))):
+        raise SceneError(f"truth '{truth}' does not exist; check the path")
 
 
 def draw_truth(labels: Path, class_column: str, like: Path, out: Path) -> None:

@@ -9,12 +9,11 @@ import numpy as np
 from rich.console import Console
 
 from rsmeta.errors import RunError, SceneError
-from rsmeta.prediction import tile_progress
+from rsmeta.prediction import single_scene, tile_progress
 from rsmeta.report.run_files import RunFiles
 from rsmeta.runs import TrainedModel, load_run
-from rsmeta.scenes import ReadOptions, SceneSource, scene_sources
+from rsmeta.scenes import ReadOptions, SceneSource
 from rsmeta.scenes.informativeness import rarity
-from rsmeta.scenes.inputs import BandNames, BandPlaces
 from rsmeta.scenes.suggest import suggest_tiles
 from rsmeta.scenes.suggestion_file import suggestion_frame, write_suggestions
 
@@ -80,17 +79,3 @@ def suggest(
     frame = suggestion_frame(found, model.classes)
     write_suggestions(frame, model.classes, out)
     return frame
-
-
-def single_scene(
-    scene: str | PathLike[str] | SceneSource, bands: BandNames | BandPlaces | None = None
-) -> SceneSource:
-    """The one scene that an input stands for, see `rsmeta.scenes.scene_sources`.
-
-    Raises:
-        SceneError: It stands for none, or for several.
-    """
-    sources = scene_sources([scene], bands)
-    if len(sources) != 1:
-        raise SceneError(f"'{scene}' stands for {len(sources)} scenes; give one alone")
-    return sources[0]

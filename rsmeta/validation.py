@@ -1,5 +1,6 @@
 """All checks of a recipe that need no training."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from rsmeta.models.allocation import allocating
 from rsmeta.models.classifier import BuiltModel, ChipClassifier, build_classifier
 from rsmeta.models.frozen_prefix import require_frozen_prefix
 from rsmeta.models.normalisation import require_normalised
-from rsmeta.recipe import Recipe
+from rsmeta.recipe import AdamW, Recipe
 from rsmeta.train.loggers import require_loggers
 from rsmeta.train.trainer import require_accelerator
 
@@ -27,8 +28,9 @@ class ValidatedRecipe:
         inspected: The chips, and what they hold.
         groups: Classes of each group, with their training chips.
         built: The model before training, with its plan.
-        memory: Estimate of the training memory in bytes: weights, gradients, momentum and the
-            activations kept for one batch.
+        memory: Estimate of the training memory of a process in bytes: weights, gradients, what
+            the optimiser keeps, and the activations of the chips that pass together; what
+            `compute.checkpoint_activations` saves is not taken off.
         cautions: What is allowed and may still surprise, see `rsmeta.data.cautions`.
     """
 
@@ -75,7 +77,7 @@ def validate_recipe(recipe: Recipe) -> ValidatedRecipe:
 
 
 def _training_memory(classifier: ChipClassifier, recipe: Recipe, chips: int) -> int:
-    """Weights, gradients, momentum, cached tokens, and what a forward pass keeps for a batch."""
+    """Weights, gradients, means of the optimiser, cached tokens, and what a forward pass keeps."""
     weights = {tensor.untyped_storage().data_ptr() for tensor in classifier.parameters()}
     kept: dict[int, int] = {}
 
@@ -98,4 +100,13 @@ def _training_memory(classifier: ChipClassifier, recipe: Recipe, chips: int) -> 
     trained = sum(p.numel() * p.element_size() for p in classifier.inner_parameters())
     del logits
     stored += chips * inputs.nbytes if cached else 0
-    return stored + 2 * trained + recipe.inner.batch_size * sum(kept.values())
+    copies = 3 if isinstance(recipe.inner.optimiser, AdamW) else 2
+    return stored + copies * trained + _chips_at_a_time(recipe) * sum(kept.values())
+
+
+def _chips_at_a_time(recipe: Recipe) -> int:
+    """Chips that pass through the model together, in one process; the outer batch as a whole."""
+    processes = recipe.compute.processes
+    inner = math.ceil(recipe.inner.batch_size / processes / recipe.inner.accumulate)
+    outer = recipe.outer.batch_size // processes if recipe.learns_modulators else 0
+    return max(inner, outer)

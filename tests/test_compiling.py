@@ -8,9 +8,10 @@ import pytest
 
 from rsmeta import compiling
 from rsmeta.compiling import BatchSeconds, compile_if_faster
-from rsmeta.errors import SceneError
+from rsmeta.errors import EngineError, SceneError
 from rsmeta.prediction_options import PredictionOptions
-from rsmeta.runs import load_run
+from rsmeta.recipe import Adapter
+from rsmeta.runs import TrainedModel, load_run
 
 
 @pytest.fixture
@@ -45,10 +46,27 @@ def test_what_is_measured_decides_and_is_remembered(
 def test_a_damaged_memory_is_measured_again(model, tmp_path, monkeypatch):
     monkeypatch.setattr(compiling, "_measure", lambda model: BatchSeconds(1.0, 2.0))
     memory = tmp_path / "compiled.json"
-    for content in ("{", "[]", '{"a": {"plain": 1}}'):
+    for content in ("{", "[]", '{"a": {"plain": 1}}', '{"a": {"plain": "1 s", "compiled": 1}}'):
         memory.write_text(content)
         compile_if_faster(model, memory)
         assert len(json.loads(memory.read_text())) == 1
+
+
+def test_a_memory_that_cannot_be_written_is_one_line(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(compiling, "_measure", lambda model: BatchSeconds(1.0, 2.0))
+    (tmp_path / "cache").touch()
+    with pytest.raises(EngineError, match=r"cannot be written: .*; set XDG_CACHE_HOME"):
+        compile_if_faster(model, tmp_path / "cache" / "compiled.json")
+
+
+def test_each_method_is_measured_by_itself(model, tmp_path, monkeypatch):
+    """An adapter cannot be merged: its code is other than that of LoRA."""
+    monkeypatch.setattr(compiling, "_measure", lambda model: BatchSeconds(1.0, 2.0))
+    memory = tmp_path / "compiled.json"
+    compile_if_faster(model, memory)
+    other = model.recipe.model_copy(update={"peft": Adapter()})
+    compile_if_faster(TrainedModel(model.classifier, model.card, other), memory)
+    assert len(json.loads(memory.read_text())) == 2
 
 
 def test_compiled_models_stay_in_their_process():

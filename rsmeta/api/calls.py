@@ -110,7 +110,7 @@ def evaluate(
 
 
 def evaluate_scene(
-    run: RunLike, scene: str, truth: str | PathLike[str], class_column: str = "class"
+    run: RunLike, scene: str, truth: str | PathLike[str], class_column: str | None = None
 ) -> Agreement:
     """Classify a scene and compare its class map with the truth where that has a class.
 
@@ -118,7 +118,7 @@ def evaluate_scene(
         run: A run, or its folder.
         scene: The scene.
         truth: Raster of classes with their names in the tag `CLASS_NAMES`; or polygons.
-        class_column: Column of the polygons that holds the class.
+        class_column: Column of the polygons that holds the class; None for `class`.
 
     Raises:
         RunError: The run cannot be loaded.

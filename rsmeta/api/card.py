@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from rsmeta.report.page import page_template
 
 _LONGEST = 200
 
@@ -49,14 +50,7 @@ def card(kind: str, title: str, facts: Mapping[str, Any], folds: Sequence[Fold] 
     Returns:
         HTML that stands alone: no script, nothing is loaded.
     """
-    environment = Environment(
-        loader=PackageLoader("rsmeta", "api"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("card.html.j2")
+    template = page_template("card.html.j2", "api")
     shown = Fold("", facts).rows
     return template.render(kind=kind, title=title, facts=shown, folds=folds)
 

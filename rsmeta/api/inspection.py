@@ -11,12 +11,12 @@ import pandas as pd
 from rsmeta.api.card import Fold, card
 from rsmeta.api.recipe import Recipe
 from rsmeta.api.run import Run, RunLike, folders
-from rsmeta.errors import SceneError, TargetError
+from rsmeta.errors import TargetError
 from rsmeta.inspecting.recipe import measure_training, recipe_values
 from rsmeta.inspecting.run import inspect_run
 from rsmeta.inspecting.scene import fit_of, inspect_scene
 from rsmeta.inspecting.target import Kind, kind_of
-from rsmeta.scenes import scene_sources
+from rsmeta.prediction import single_scene
 from rsmeta.validation import validate_recipe
 
 
@@ -89,14 +89,12 @@ def _recipe(recipe: Recipe, measure: bool) -> Mapping[str, Any]:
 
 
 def _scene(name: str, run: RunLike | None, bands: Sequence[str] | None) -> Mapping[str, Any]:
-    sources = scene_sources([name], None if bands is None else tuple(bands))
-    if len(sources) != 1:
-        raise SceneError(f"'{name}' stands for {len(sources)} scenes; inspect them one by one")
+    source = single_scene(name, None if bands is None else tuple(bands))
     if run is None:
-        return inspect_scene(sources[0]).values()
+        return inspect_scene(source).values()
     (folder,) = folders([run])
-    fit = fit_of(folder, sources[0])
-    return inspect_scene(sources[0], folder).values() | {"fit": fit.values()}
+    fit = fit_of(folder, source)
+    return inspect_scene(source, folder).values() | {"fit": fit.values()}
 
 
 def _is_part(value: Any) -> bool:

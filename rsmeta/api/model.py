@@ -12,11 +12,11 @@ from rich.console import Console
 from rsmeta.api.card import card
 from rsmeta.api.prediction import Prediction
 from rsmeta.api.run import Run
-from rsmeta.errors import SceneError
-from rsmeta.prediction import predict, read_options
+from rsmeta.prediction import predict, read_options, single_scene
 from rsmeta.prediction_options import ClassificationOptions, PredictionOptions
 from rsmeta.runs import TrainedModel, load_run
 from rsmeta.scenes import ClassifiedRows, SceneSource, predict_rows, scene_sources
+from rsmeta.scenes.inputs import BandNames, BandPlaces
 
 SceneLike = str | PathLike[str] | SceneSource
 Bands = Sequence[str] | Mapping[str, str] | None
@@ -89,12 +89,8 @@ class Model:
         Raises:
             SceneError: The scene cannot be classified, or an option is not allowed.
         """
-        sources = _sources([scene], bands)
-        if len(sources) != 1:
-            raise SceneError(
-                f"'{scene}' stands for {len(sources)} scenes; classify them with predict_scenes"
-            )
-        (found,) = self.predict_scenes(sources, out, progress=progress, **options)
+        source = single_scene(scene, _listed(bands))
+        (found,) = self.predict_scenes([source], out, progress=progress, **options)
         return found
 
     def predict_scenes(
@@ -126,7 +122,7 @@ class Model:
         chosen = PredictionOptions.of(options)
         console = Console(stderr=True, markup=False, emoji=False) if progress else None
         for written in predict(
-            _sources(scenes, bands), self.run.folder, Path(out), chosen,
+            scene_sources(scenes, _listed(bands)), self.run.folder, Path(out), chosen,
             model=self.trained, console=console,
         ):  # fmt: skip
             yield Prediction.of(written)
@@ -151,11 +147,9 @@ class Model:
             SceneError: See `predict`.
         """
         chosen = ClassificationOptions.of(options)
-        sources = _sources([scene], bands)
-        if len(sources) != 1:
-            raise SceneError(f"'{scene}' stands for {len(sources)} scenes; give one")
+        source = single_scene(scene, _listed(bands))
         yield from predict_rows(
-            sources[0],
+            source,
             self.trained,
             tile=chosen.tile,
             stride=chosen.stride,
@@ -181,6 +175,5 @@ class Model:
         return card("Model", self.run.folder.name, facts)
 
 
-def _sources(scenes: Sequence[SceneLike], bands: Bands) -> tuple[SceneSource, ...]:
-    named = bands if bands is None or isinstance(bands, Mapping) else tuple(bands)
-    return scene_sources(scenes, named)
+def _listed(bands: Bands) -> BandNames | BandPlaces | None:
+    return bands if bands is None or isinstance(bands, Mapping) else tuple(bands)

@@ -10,24 +10,24 @@ def complete_runs(incomplete: str) -> list[str]:
     found = _folders(incomplete)
     if not incomplete:
         found += _folders("runs/")
-    return [f"{folder}" if (folder / _MODEL).is_file() else f"{folder}/" for folder in found]
+    return [path if Path(path, _MODEL).is_file() else f"{path}/" for path in found]
 
 
 def complete_recipes(incomplete: str) -> list[str]:
     """YAML files, and folders on the way to one."""
-    files = [str(path) for path in _matching(incomplete) if path.suffix in (".yaml", ".yml")]
+    files = [path for path in _matching(incomplete) if path.endswith((".yaml", ".yml"))]
     return files + [f"{folder}/" for folder in _folders(incomplete)]
 
 
-def _folders(incomplete: str) -> list[Path]:
-    return [path for path in _matching(incomplete) if path.is_dir()]
+def _folders(incomplete: str) -> list[str]:
+    return [path for path in _matching(incomplete) if Path(path).is_dir()]
 
 
-def _matching(incomplete: str) -> list[Path]:
+def _matching(incomplete: str) -> list[str]:
     """Entries whose path starts as typed, hidden ones left out."""
-    typed = Path(incomplete)
-    folder, start = (typed, "") if incomplete.endswith("/") else (typed.parent, typed.name)
+    before, slash, start = incomplete.rpartition("/")
+    folder = Path(before + slash)
     if not folder.is_dir():
         return []
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    return [folder / name for name in names if name.startswith(start)]
+    return [f"{before}{slash}{name}" for name in names if name.startswith(start)]

@@ -1,11 +1,11 @@
 """The command that looks at recipes, runs and scenes: inspect."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rsmeta.cli.completion import complete_runs
 from rsmeta.cli.inspection_tables import (
     band_table,
     facts_table,
@@ -14,7 +14,7 @@ from rsmeta.cli.inspection_tables import (
     scene_lines,
 )
 from rsmeta.cli.options import AsJson, Overrides
-from rsmeta.cli.output import plain_console
+from rsmeta.cli.output import plain_console, print_json
 from rsmeta.cli.plan import print_checked
 from rsmeta.errors import TargetError
 
@@ -31,7 +31,10 @@ app = typer.Typer()
 def inspect(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="Recipe, run folder or scene.")],
     run: Annotated[
-        Path | None, typer.Option(help="Of a scene: tell whether this run fits it.")
+        Path | None,
+        typer.Option(
+            help="Of a scene: tell whether this run fits it.", autocompletion=complete_runs
+        ),
     ] = None,
     bands: Annotated[
         list[str] | None,
@@ -39,11 +42,12 @@ def inspect(
     ] = None,
     overrides: Overrides = None,
     measure: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--measure/--no-measure", help="Of a recipe: train a few steps, to tell the time."
+            "--measure/--no-measure",
+            help="Of a recipe: train a few steps, to tell the time; done unless refused.",
         ),
-    ] = True,
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell what a recipe, a run or a scene is."""
@@ -54,8 +58,10 @@ def inspect(
         raise TargetError(f"--run and --bands go with a scene; '{target}' is a {kind.value}")
     if kind is not Kind.RECIPE and overrides:
         raise TargetError(f"--set goes with a recipe; '{target}' is a {kind.value}")
+    if kind is not Kind.RECIPE and measure is not None:
+        raise TargetError(f"--[no-]measure goes with a recipe; '{target}' is a {kind.value}")
     if kind is Kind.RECIPE:
-        _inspect_recipe(Path(target), overrides or [], measure, as_json)
+        _inspect_recipe(Path(target), overrides or [], measure is not False, as_json)
     elif kind is Kind.RUN:
         _inspect_run(Path(target), as_json)
     else:
@@ -72,7 +78,7 @@ def _inspect_recipe(path: Path, overrides: list[str], measure: bool, as_json: bo
     checked = validate_recipe(recipe)
     time = measure_training(recipe, checked) if measure else None
     if as_json:
-        typer.echo(json.dumps(recipe_values(recipe, checked, time), ensure_ascii=False))
+        print_json(recipe_values(recipe, checked, time))
         return
     print_checked(checked)
     typer.echo(
@@ -98,7 +104,7 @@ def _inspect_run(path: Path, as_json: bool) -> None:
 
     found = inspect_run(path)
     if as_json:
-        typer.echo(json.dumps(found.values(), ensure_ascii=False))
+        print_json(found.values())
         return
     console = plain_console()
     console.print(facts_table(found), stored_table(found.files))
@@ -124,4 +130,4 @@ def _inspect_scenes(target: str, run: Path | None, bands: list[str], as_json: bo
             for line in [] if fit is None else fit_lines(fit, str(run)):
                 typer.echo(line)
     if as_json:
-        typer.echo(json.dumps(entries, ensure_ascii=False))
+        print_json(entries)

@@ -47,6 +47,7 @@ def predict(
     """Classify scenes tile by tile: maps, polygons, a summary and a STAC item."""
     from rsmeta.prediction import predict as classify
     from rsmeta.prediction import product_options
+    from rsmeta.scene_evaluation import require_truth
     from rsmeta.scenes import Product, agreement, parse_bands, scene_sources
 
     sources = scene_sources(scenes or [], parse_bands(bands or []))
@@ -54,6 +55,8 @@ def predict(
         raise SceneError("--truth goes with a single scene; predict the scenes one by one")
     if truth is not None and Product.CLASSES not in product_options(options).products:
         raise SceneError("--truth is compared with the class map; add classes to --products")
+    if truth is not None:
+        require_truth(truth)
     console = plain_console(stderr=True)
     for prediction in classify(sources, run, out, options, console=console):
         found = None if truth is None else agreement(prediction.classes, truth)

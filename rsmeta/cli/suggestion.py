@@ -26,8 +26,8 @@ def suggest(
     as_json: AsJson = False,
 ) -> None:
     """Write the tiles of a scene whose labels would help most, to be labelled in QGIS."""
+    from rsmeta.prediction import single_scene
     from rsmeta.scenes import parse_bands
-    from rsmeta.suggestion import single_scene
     from rsmeta.suggestion import suggest as choose
 
     source = single_scene(scene, parse_bands(bands or []))

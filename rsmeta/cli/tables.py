@@ -1,7 +1,9 @@
 """Results as tables for the terminal."""
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -13,19 +15,7 @@ if TYPE_CHECKING:
 
 def metrics_table(metrics: "Metrics") -> Table:
     """Accuracy of each class and group."""
-    table = Table("class", "group", "train", "test", "accuracy", title="Test chips")
-    for entry in sorted(metrics.classes, key=lambda c: -c.train_chips):
-        table.add_row(
-            entry.name,
-            entry.group.value,
-            str(entry.train_chips),
-            str(entry.test_chips),
-            share(entry.accuracy),
-        )
-    table.add_section()
-    for name, value in metrics.summary().items():
-        table.add_row(name, "", "", "", share(value))
-    return table
+    return _accuracy_table(map(asdict, metrics.classes), "name", metrics.summary())
 
 
 def pruning_table(pruned: "PrunedRun") -> Table:
@@ -50,13 +40,18 @@ def share(value: float | None) -> str:
 
 def stored_table(files: "RunFiles") -> Table:
     """Stored accuracy of each class and group of a run."""
+    return _accuracy_table(files.classes.to_dict("records"), "class", files.accuracy)
+
+
+def _accuracy_table(
+    classes: Iterable[Mapping[str, Any]], name: str, summary: Mapping[str, float | None]
+) -> Table:
+    """Classes by their training chips, most first, and groups."""
     table = Table("class", "group", "train", "test", "accuracy", title="Test chips")
-    for row in files.classes.sort_values(
-        "train_chips", ascending=False, kind="stable"
-    ).itertuples():
-        counts = f"{row.train_chips:.0f}", f"{row.test_chips:.0f}"
-        table.add_row(str(row[1]), row.group, *counts, share(row.accuracy))
+    for row in sorted(classes, key=lambda row: -row["train_chips"]):
+        counts = f"{row['train_chips']:.0f}", f"{row['test_chips']:.0f}"
+        table.add_row(row[name], row["group"], *counts, share(row["accuracy"]))
     table.add_section()
-    for name, value in files.accuracy.items():
-        table.add_row(name, "", "", "", share(value))
+    for group, value in summary.items():
+        table.add_row(group, "", "", "", share(value))
     return table

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rsmeta.cli.completion import complete_recipes
 from rsmeta.cli.options import AsJson, Overrides, RecipeFile, RunFolder
 from rsmeta.cli.output import plain_console, print_json
 from rsmeta.cli.tables import metrics_table, pruning_table
@@ -16,7 +17,10 @@ app = typer.Typer()
 
 @app.command(epilog="Example: rsmeta finetune recipes/mstar_longtail.yaml --set peft.rank=16")
 def finetune(
-    recipe: Annotated[Path | None, typer.Argument(metavar="RECIPE", help="Recipe in YAML.")] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Argument(metavar="RECIPE", help="Recipe in YAML.", autocompletion=complete_recipes),
+    ] = None,
     overrides: Overrides = None,
     resume: Annotated[
         Path | None,
@@ -83,7 +87,10 @@ def prune(
 
 @app.command(epilog="Example: rsmeta study recipes/studies/gamma_rules.yaml --limit 4")
 def study(
-    file: Annotated[Path, typer.Argument(metavar="STUDY", help="Study in YAML.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="STUDY", help="Study in YAML.", autocompletion=complete_recipes),
+    ],
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("studies"),
     limit: Annotated[
         int | None, typer.Option(min=0, help="Run at most so many cells; 0: only the tables.")

@@ -21,6 +21,9 @@ from rsmeta.rasters import data_indexes, open_raster, read_masked
 _LOOKED_AT = 200
 """Chips that are opened, at most; spread over all of them."""
 
+_EQUAL_AREA = "EPSG:6933"
+"""EASE-Grid 2.0: areas are true everywhere, also where UTM has no zone."""
+
 _TEST_SHARE = 0.2
 _SPLIT_STREAM = 21
 _COLUMNS = {
@@ -172,11 +175,15 @@ def look_at_labels(path: Path, column: str) -> tuple[Counter[str], float | None]
     """Features of each class, and the median side of polygons in metres (None for points).
 
     Raises:
-        DataError: The file or its column is missing, or it has no CRS.
+        DataError: The file or its column is missing, it has no CRS, or no feature has a class.
     """
     frame, names = read_named_features(path, None, column, "--class-column")
     usable = (names != "") & frame.geometry.notna().to_numpy()
-    geometries = frame.geometry[usable]
-    areas = shapely.area(geometries.to_crs(geometries.estimate_utm_crs()).to_numpy())
+    if not usable.any():
+        raise DataError(
+            f"labels '{path}': no feature has a class in the column '{column}'; fill it in, or "
+            "name another one with --class-column"
+        )
+    areas = shapely.area(frame.geometry[usable].to_crs(_EQUAL_AREA).to_numpy())
     sides = np.sqrt(areas[areas > 0])
     return Counter(map(str, names[usable])), float(np.median(sides)) if len(sides) else None

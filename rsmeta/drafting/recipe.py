@@ -13,6 +13,7 @@ from rasterio.windows import Window
 
 from rsmeta.bands import Band
 from rsmeta.bands import sensor as sensor_named
+from rsmeta.class_names import name_problems
 from rsmeta.data.statistics import BandAccumulator, BandSummary
 from rsmeta.drafting.bands import choose_bands, suggest_units
 from rsmeta.drafting.chips import ChipListing, descriptions, look_at_chips, look_at_labels
@@ -171,6 +172,8 @@ def _draft(
     seen: str,
     checks: Sequence[str],
 ) -> Draft:
+    if problems := name_problems(list(counts)):
+        raise DataError("\n".join(problems))
     section = dict(data)
     section["sensor"] = (sensor, "")
     if tuple(bands) != sensor_named(sensor).bands:

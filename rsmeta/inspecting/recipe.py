@@ -7,9 +7,13 @@ from typing import Any
 import lightning as L
 
 from rsmeta.data.datamodule import ChipDataModule
+from rsmeta.errors import TrainingError
 from rsmeta.finetuning import train
 from rsmeta.peft.plan_table import plan_frame
 from rsmeta.recipe import Recipe
+from rsmeta.table_records import records
+from rsmeta.train.nonfinite import NonFiniteError
+from rsmeta.train.trainer import follows
 from rsmeta.validation import ValidatedRecipe
 
 _WARM_UP = 1  # the first step allocates and compiles
@@ -47,13 +51,23 @@ def measure_training(recipe: Recipe, checked: ValidatedRecipe) -> TrainingTime:
 
     Raises:
         DataError: A chip cannot be read.
+        TrainingError: A loss or a weight is infinite or not a number.
+        SystemExit: Training is done, in a process that another one leads.
     """
     inspected = checked.inspected
     data, statistics = inspected.data, inspected.statistics
     steps = ChipDataModule(recipe, data, statistics).inner_steps()
     rounds = 2 * recipe.outer.every if recipe.learns_modulators else 4
     clock = _StepClock(min(rounds, max(1, steps - _WARM_UP)))
-    train(recipe, data, statistics, checked.built, [clock])
+    try:
+        train(recipe, data, statistics, checked.built, [clock])
+    except NonFiniteError as error:
+        raise TrainingError(
+            f"training stopped: {error}; lower {error.loop}.learning_rate, or leave the "
+            "measurement out: --no-measure"
+        ) from error
+    if follows(recipe):
+        raise SystemExit(0)  # the process that leads tells the result
     return TrainingTime(steps, clock.steps, clock.step_seconds, clock.start_seconds)
 
 
@@ -68,7 +82,6 @@ def recipe_values(
         training_time: What its training takes, where that was measured.
     """
     data, built = checked.inspected.data, checked.built
-    plan = plan_frame(built.plan).astype(object)
     groups = {group.value: dict(classes) for group, classes in checked.groups.items()}
     return {
         "kind": "recipe",
@@ -76,7 +89,7 @@ def recipe_values(
         "chips": {"train": len(data.train), "test": len(data.test)},
         "groups": groups,
         "bands": [band.name for band in data.bands],
-        "plan": plan.where(plan.notna(), None).to_dict("records"),
+        "plan": records(plan_frame(built.plan)),
         "backbone_parameters": built.backbone_parameters,
         "trainable_parameters": sum(
             tensor.numel() for tensor in built.classifier.parameters() if tensor.requires_grad
@@ -117,8 +130,10 @@ class _StepClock(L.Callback):
         """Lightning calls this after each step."""
         self._ends.append(time.perf_counter())
         long_enough = self._ends[-1] - self._begin > _LONGEST
-        if self.steps >= self._wanted or long_enough:
-            trainer.should_stop = True
+        # Together: a process that goes on alone would wait for the others for ever.
+        trainer.should_stop = trainer.strategy.reduce_boolean_decision(
+            self.steps >= self._wanted or long_enough, all=False
+        )
 
     @property
     def steps(self) -> int:

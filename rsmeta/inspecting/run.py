@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from rsmeta.errors import RunError
 from rsmeta.model_card import ModelCard
 from rsmeta.recipe import Position, Recipe
 from rsmeta.recipe_reading import read_recipe
 from rsmeta.report.run_files import RunFiles
-from rsmeta.runs import MODEL, RECIPE, read_model
+from rsmeta.runs import RECIPE, read_card
+from rsmeta.table_records import records
 
 
 @dataclass(frozen=True)
@@ -49,18 +49,16 @@ class InspectedRun:
     def values(self) -> dict[str, Any]:
         """Everything as plain values for JSON."""
         card, files = self.card, self.files
-        classes = files.classes.astype(object).where(files.classes.notna(), None)
-        gammas = files.modulators[["block", "position", "gamma"]].astype(object)
         return {
             "kind": "run",
-            "classes": classes.to_dict("records"),
+            "classes": records(files.classes),
             "bands": list(card.bands),
             "tile_size": card.tile_size,
             "pixel_size": card.pixel_size,
             "backbone": {"name": card.backbone, "sha256": card.backbone_sha256},
             "accuracy": files.accuracy,
             "facts": files.facts,
-            "modulators": gammas.where(gammas.notna(), None).to_dict("records"),
+            "modulators": records(files.modulators[["block", "position", "gamma"]]),
             "versions": card.versions,
             "recipe": self.recipe.model_dump(mode="json"),
         }
@@ -73,10 +71,7 @@ def inspect_run(run: Path) -> InspectedRun:
         RunError: The run is incomplete or damaged.
     """
     files = RunFiles.read(run)
-    if not (run / MODEL).is_file():
-        raise RunError(f"run '{run}' lacks {MODEL}; it is not a complete run folder")
-    card, _ = read_model(run / MODEL)
-    return InspectedRun(read_recipe(Recipe, run / RECIPE), card, files)
+    return InspectedRun(read_recipe(Recipe, run / RECIPE), read_card(run), files)
 
 
 def _place(order: list[str], name: str) -> int:

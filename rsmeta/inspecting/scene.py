@@ -1,5 +1,6 @@
 """What a scene is, and whether a run fits it."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,7 +13,7 @@ from rsmeta.errors import SceneError
 from rsmeta.model_card import ModelCard
 from rsmeta.pixel_size import PixelSize
 from rsmeta.prediction_options import ComplexPart
-from rsmeta.runs import MODEL, read_model
+from rsmeta.runs import read_card
 from rsmeta.scenes.grid import TileGrid
 from rsmeta.scenes.opening import Layer, OpenScene, ReadOptions, open_scene
 from rsmeta.scenes.reader import match_bands
@@ -104,7 +105,7 @@ def inspect_scene(source: SceneSource | str, run: Path | None = None) -> Inspect
         RunError: The model of the run cannot be read.
     """
     source = source if isinstance(source, SceneSource) else RasterSource(source)
-    wanted = () if run is None else read_model(run / MODEL)[0].bands
+    wanted = () if run is None else read_card(run).bands
     if not source.parts(wanted):
         raise SceneError(f"files of scene '{source.origin}' go by names of bands; add --run")
     with open_scene(source, wanted, ReadOptions(complex_part=_ANY_COMPLEX)) as scene:
@@ -132,7 +133,7 @@ def fit_of(run: Path, source: SceneSource | str) -> Fit:
     Raises:
         RunError: The model of the run cannot be read.
     """
-    card, _ = read_model(run / MODEL)
+    card = read_card(run)
     source = source if isinstance(source, SceneSource) else RasterSource(source)
     options = ReadOptions(pixel_size=card.pixel_size)
     try:
@@ -192,5 +193,5 @@ def _georeferenced_by(dataset: DatasetReader) -> str:
 
 
 def _plain(nodata: float | None) -> float | str | None:
-    """NaN, which JSON does not have, as text."""
-    return "nan" if nodata is not None and nodata != nodata else nodata
+    """What JSON does not have, NaN and infinity, as text."""
+    return nodata if nodata is None or math.isfinite(nodata) else str(nodata)

@@ -55,9 +55,7 @@ from rsmeta.recipe.peft import (
     VptDeep,
     VptShallow,
 )
-from rsmeta.recipe.section import (
-    Section,
-)
+from rsmeta.recipe.section import Section
 from rsmeta.recipe.sources import Data
 from rsmeta.recipe.spectral import Spectral, SpectralMode
 from rsmeta.recipe.torchgeo import TorchGeoData

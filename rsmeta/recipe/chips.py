@@ -1,8 +1,8 @@
 """Recipe keys that sources of chips have in common."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from rsmeta.bands import Band, sensor
 from rsmeta.errors import BandError
@@ -59,13 +59,28 @@ class SensorChips(ChipOptions):
         return bands if units is None else tuple(units.converted(band) for band in bands)
 
 
+def each_class_once(classes: list[str] | None) -> list[str] | None:
+    """Check that no class stands twice: chips would get the number of the last one.
+
+    Raises:
+        ValueError: One does.
+    """
+    if classes is not None and len(set(classes)) < len(classes):
+        twice = next(name for name in classes if classes.count(name) > 1)
+        raise ValueError(f"class '{twice}' stands twice; name each class once")
+    return classes
+
+
+Classes = Annotated[list[str] | None, AfterValidator(each_class_once)]
+
+
 class ChipFileOptions(SensorChips):
     """Chips that stand alone, of listed classes, from which a long tail may be drawn."""
 
     crop: int | None = Field(
         default=None, ge=8, description="Centre crop in pixels; default: the whole chip."
     )
-    classes: list[str] | None = Field(
+    classes: Classes = Field(
         default=None, description="Class names in order; default: those of the training labels."
     )
     imbalance: float | None = Field(

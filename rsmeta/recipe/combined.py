@@ -14,7 +14,7 @@ from rsmeta.recipe.labelled_scene import LabelledSceneData
 from rsmeta.recipe.torchgeo import TorchGeoData
 from rsmeta.recipe.units import Units
 
-Part = Annotated[
+Single = (
     SimulatorData
     | FolderData
     | TableData
@@ -22,9 +22,11 @@ Part = Annotated[
     | Cifar100Data
     | TorchGeoData
     | DotaData
-    | LabelledSceneData,
-    Field(discriminator="source"),
-]
+    | LabelledSceneData
+)
+"""The sources that may stand alone or be combined."""
+
+Part = Annotated[Single, Field(discriminator="source")]
 
 
 class CombinedData(ChipOptions):

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rsmeta.recipe.chips import ChipFileOptions
+from rsmeta.recipe.chips import ChipFileOptions, each_class_once
 
 PAPER_CLASSES = (
     "baseball-diamond",
@@ -88,6 +88,5 @@ class DotaData(ChipFileOptions):
                 f"DOTA {self.version} has no class {', '.join(unknown)}; allowed: "
                 f"{', '.join(allowed)}"
             )
-        if len(set(self.classes)) < len(self.classes):
-            raise ValueError("classes: a class stands twice; name each class once")
+        each_class_once(self.classes)
         return self

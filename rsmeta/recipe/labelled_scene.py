@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rsmeta.recipe.chips import SensorChips
+from rsmeta.recipe.chips import Classes, SensorChips
 from rsmeta.recipe.section import Section
 
 
@@ -44,7 +44,7 @@ class LabelledSceneData(SensorChips):
     source: Literal["labelled_scene"]
     scenes: list[LabelledScene] = Field(min_length=1, description="The scenes.")
     class_column: str = Field(description="Column of the labels that holds the class.")
-    classes: list[str] | None = Field(
+    classes: Classes = Field(
         default=None,
         min_length=1,
         description="Class names in order; features of other classes are left out. Default: all.",

@@ -1,14 +1,18 @@
 """Reliability before and after calibration, drawn into axes that the caller owns."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
 
 from rsmeta.longtail.metrics import Group
-from rsmeta.report.style import GROUP_COLOURS, INK, label_axes, legend_above, open_style
+from rsmeta.report.style import (
+    DASHED,
+    GROUP_COLOURS,
+    label_axes,
+    legend_above,
+    open_style,
+    share_axis,
+)
 
 _SMALLEST, _LARGEST = 12.0, 220.0  # square points
 _BEFORE, _AFTER = "#e3a02f", GROUP_COLOURS[Group.HEAD]
@@ -22,8 +26,7 @@ def calibration_diagram(table: pd.DataFrame, ax: Axes) -> None:
             that tells those before (False) and after (True) apart.
         ax: Where to draw.
     """
-    diagonal: dict[str, Any] = {"color": INK, "linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 1}
-    (ideal,) = ax.plot([0, 1], [0, 1], label="as often right as it says", **diagonal)
+    (ideal,) = ax.plot([0, 1], [0, 1], label="as often right as it says", zorder=1, **DASHED)
     handles = [ideal]
     filled = table[table["chips"].to_numpy() > 0]
     most = max(1, int(filled["chips"].max())) if len(filled) else 1
@@ -41,6 +44,5 @@ def calibration_diagram(table: pd.DataFrame, ax: Axes) -> None:
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1.03)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_ticks(np.linspace(0, 1, 6))
-        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+        share_axis(axis)
     legend_above(ax, handles)

@@ -14,24 +14,27 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import PowerNorm
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from rsmeta.longtail.metrics import Group
 from rsmeta.recipe import Position
 from rsmeta.report.gamma_scale import gamma_bar, gamma_colours
 from rsmeta.report.style import (
+    DASHED,
     EMPTY,
     GROUP_COLOURS,
     INK,
     MUTED,
     SMALL,
+    colour_bar,
     hatch,
     label_axes,
     legend_above,
     matrix_style,
     open_style,
     plain,
+    share_axis,
     whole_percent,
     write_cell,
 )
@@ -93,7 +96,7 @@ def band_modulators(table: pd.DataFrame, ax: Axes) -> None:
             "–" if np.isnan(value) else f"{value:.2f}", (np.nan_to_num(value), place), (3, 0),
             textcoords="offset points", va="center", fontsize=SMALL, color=INK,
         )  # fmt: skip
-    ax.axvline(1, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=3)
+    ax.axvline(1, zorder=3, **DASHED)
     label_axes(ax, "Strength γ of each band's update", "γ", "")
     open_style(ax)
     ax.grid(visible=False, axis="y")
@@ -125,9 +128,7 @@ def confusion_matrix(table: pd.DataFrame, ax: Axes) -> None:
             write_cell(ax, column, row, whole_percent(share), colours(norm(share)))
 
     ticks = [0, 5, 20, 40, 60, 80, 100]
-    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, fraction=0.04, ticks=ticks, format="%d %%")
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=SMALL, colors=MUTED, labelcolor=INK)
+    colour_bar(ax, mesh, 0.04, ticks=ticks, format="%d %%")
     label_axes(ax, "Confusion matrix, % of each true class", "predicted class", "true class")
     matrix_style(ax)
     ax.set_aspect("equal")
@@ -177,16 +178,10 @@ def class_accuracy(table: pd.DataFrame, ax: Axes) -> None:
     average = np.nan if np.isnan(accuracy).all() else float(np.nanmean(accuracy))
     lines = []
     if not np.isnan(average):
-        style: dict[str, Any] = {
-            "color": INK,
-            "linewidth": 1,
-            "linestyle": (0, (4, 3)),
-            "zorder": 3,
-        }
-        lines = [ax.axhline(average, label=f"average {100 * average:.1f} %", **style)]
+        label = f"average {100 * average:.1f} %"
+        lines = [ax.axhline(average, label=label, zorder=3, **DASHED)]
     ax.set_ylim(0, 1.08)
-    ax.set_yticks(np.linspace(0, 1, 6))
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    share_axis(ax.yaxis)
     label_axes(ax, "Test accuracy of each class", "", "accuracy")
     _bar_style(ax, ordered, lines)
 
@@ -241,8 +236,7 @@ def reliability_diagram(table: pd.DataFrame, ax: Axes) -> None:
         "zorder": 4,
     }
     (said,) = ax.plot(filled["confidence"], accuracy, label="mean confidence", **points)
-    dashed: dict[str, Any] = {"color": INK, "linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 3}
-    (ideal,) = ax.plot([0, 1], [0, 1], label="as often right as it says", **dashed)
+    (ideal,) = ax.plot([0, 1], [0, 1], label="as often right as it says", zorder=3, **DASHED)
     for left, step, height, chips in zip(lower, width, accuracy, filled["chips"], strict=True):
         _write_above(ax, left + step / 2, height, f"{chips:,.0f}")
     label_axes(ax, "Reliability", "confidence in the predicted class", "accuracy")
@@ -250,8 +244,7 @@ def reliability_diagram(table: pd.DataFrame, ax: Axes) -> None:
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1.1)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_ticks(np.linspace(0, 1, 6))
-        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+        share_axis(axis)
     legend_above(ax, [ideal, said])
 
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm, Colormap
 from numpy.typing import NDArray
 
-from rsmeta.report.style import EMPTY, INK, MUTED, SMALL, TEXT
+from rsmeta.report.style import EMPTY, INK, TEXT, colour_bar
 
 # Below this departure from 1, gammas look alike: noise must not fill the colour scale.
 _MIN_RANGE = 0.1
@@ -33,8 +33,6 @@ def gamma_bar(ax: Axes, mesh: Any, norm: CenteredNorm) -> None:
         mesh: What is coloured in them.
         norm: Its scale.
     """
-    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, fraction=0.05)
+    bar = colour_bar(ax, mesh)
     bar.ax.set_ylim(max(0.0, 1 - norm.halfrange), 1 + norm.halfrange)  # gamma is never negative
     bar.set_label("γ", fontsize=TEXT, color=INK, rotation=0, labelpad=8)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=SMALL, colors=MUTED, labelcolor=INK)

@@ -8,10 +8,15 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 
-def page_template(name: str) -> Template:
-    """A template of this folder; what is put into it is escaped, since names are foreign text."""
+def page_template(name: str, folder: str = "report") -> Template:
+    """A template of HTML; what is put into it is escaped, since names are foreign text.
+
+    Args:
+        name: Its file.
+        folder: The folder of the package that it is in.
+    """
     environment = Environment(
-        loader=PackageLoader("rsmeta", "report"),
+        loader=PackageLoader("rsmeta", folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from rsmeta.gamma_history import GAMMA_HISTORY
 from rsmeta.longtail.metrics import Group
 from rsmeta.longtail.predictions import ChipPredictions
 from rsmeta.prediction_table import read_predictions
+from rsmeta.runs import require_files
 
 _SHOWN_ELSEWHERE = ("accuracy", "groups", "train_counts")
 _ACCURACIES = (*(group.value for group in Group), "average", "overall")
@@ -63,8 +64,7 @@ class RunFiles:
         Raises:
             RunError: The folder or one of its files is missing or damaged.
         """
-        if not run.is_dir():
-            raise RunError(f"run '{run}' does not exist; make one with: rsmeta finetune RECIPE")
+        require_files(run)
         metrics = _read_json(run / "metrics.json")
         classes = _read_classes(run / "per_class.csv")
         return cls(
@@ -73,7 +73,7 @@ class RunFiles:
             facts={key: metrics[key] for key in metrics if key not in _SHOWN_ELSEWHERE},
             resources=_read_json(run / "resources.json"),
             classes=classes,
-            confusion=_read_confusion(run / "confusion.csv"),
+            confusion=_read_confusion(run / "confusion.csv", list(classes["class"])),
             modulators=_read_modulators(run / "modulators.csv"),
             history=_read_history(run / "history.csv"),
             predictions=read_predictions(run, list(classes["class"])),
@@ -82,11 +82,6 @@ class RunFiles:
             features=_read_features(run / FEATURES, classes),
             chips=read_gallery(run),
         )
-
-
-def _damaged(path: Path, reason: object) -> RunError:
-    line = " ".join(str(reason).split())
-    return RunError(f"run file '{path}' is damaged: {line}; make the run again: rsmeta finetune")
 
 
 def _read_text(path: Path) -> str:
@@ -98,22 +93,22 @@ def _read_text(path: Path) -> str:
             "choose another or make it again: rsmeta finetune"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise _damaged(path, error) from error
+        raise RunError.damaged(path, error) from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(_read_text(path))
     except ValueError as error:
-        raise _damaged(path, error) from error
+        raise RunError.damaged(path, error) from error
     if not isinstance(values, dict):
-        raise _damaged(path, "it must hold a mapping")
+        raise RunError.damaged(path, "it must hold a mapping")
     return values
 
 
 def _accuracy(path: Path, values: Any) -> dict[str, float | None]:
     if not isinstance(values, dict):
-        raise _damaged(path, "'accuracy' must be a mapping")
+        raise RunError.damaged(path, "'accuracy' must be a mapping")
     checked: dict[str, float | None] = {}
     for name in _ACCURACIES:
         value = values.get(name, "missing")
@@ -123,7 +118,7 @@ def _accuracy(path: Path, values: Any) -> dict[str, float | None]:
         elif isinstance(value, (int, float)) and 0 <= value <= 1:
             checked[name] = float(value)
         else:
-            raise _damaged(path, f"accuracy '{name}' is {value!r}, allowed: null or 0 to 1")
+            raise RunError.damaged(path, f"accuracy '{name}' is {value!r}, allowed: null or 0 to 1")
     return checked
 
 
@@ -133,19 +128,27 @@ def _read_classes(path: Path) -> pd.DataFrame:
     unknown = set(map(str, table["group"])) - {group.value for group in Group}
     if unknown:
         allowed = ", ".join(Group)
-        raise _damaged(path, f"group '{min(unknown)}' is unknown, allowed: {allowed}")
+        raise RunError.damaged(path, f"group '{min(unknown)}' is unknown, allowed: {allowed}")
     if table["class"].duplicated().any():
         twice = table["class"][table["class"].duplicated()].iloc[0]
-        raise _damaged(path, f"class '{twice}' stands twice")
+        raise RunError.damaged(path, f"class '{twice}' stands twice")
     return table
 
 
-def _read_confusion(path: Path) -> pd.DataFrame:
+def _read_confusion(path: Path, classes: Sequence[str]) -> pd.DataFrame:
     table = _read_table(path, ("true class",), {})
     counts = table.columns[1:]
     if table.columns[0] != "true class" or len(counts) != len(table):
-        raise _damaged(path, f"{len(table)} true classes but {len(counts)} predicted classes")
-    return _to_numbers(path, table, dict.fromkeys(counts, False))
+        raise RunError.damaged(
+            path, f"{len(table)} true classes but {len(counts)} predicted classes"
+        )
+    if list(table["true class"]) != list(classes):
+        raise RunError.damaged(path, "its classes are not those of per_class.csv in their order")
+    table = _to_numbers(path, table, dict.fromkeys(counts, False))
+    numbers = table[counts].to_numpy()
+    if (numbers < 0).any() or (numbers % 1 != 0).any():
+        raise RunError.damaged(path, "a count is negative or no whole number")
+    return table
 
 
 def _read_modulators(path: Path) -> pd.DataFrame:
@@ -153,9 +156,9 @@ def _read_modulators(path: Path) -> pd.DataFrame:
     # A band has no block.
     table = _read_table(path, ("position", "method"), whole | {"block": True, "gamma": True})
     if (table["block"] < 0).any():
-        raise _damaged(path, f"block {table['block'].min():.0f} is negative")
+        raise RunError.damaged(path, f"block {table['block'].min():.0f} is negative")
     if table.duplicated(["block", "position"]).any():
-        raise _damaged(path, "a position of a block stands twice")
+        raise RunError.damaged(path, "a position of a block stands twice")
     if "contribution" not in table.columns:  # in runs of older versions
         return table.assign(contribution=np.nan)
     return _to_numbers(path, table, {"contribution": True})
@@ -180,7 +183,7 @@ def _read_features(path: Path, classes: pd.DataFrame) -> pd.DataFrame:
     known = classes.reset_index(names="class_id").set_index("class")
     unknown = set(table["true class"]) - set(known.index)
     if unknown:
-        raise _damaged(path, f"class '{min(unknown)}' is not one of the run's")
+        raise RunError.damaged(path, f"class '{min(unknown)}' is not one of the run's")
     own = known.loc[table["true class"], ["class_id", "group"]]
     return table.assign(class_id=own["class_id"].to_numpy(), group=own["group"].to_numpy())
 
@@ -193,10 +196,10 @@ def _read_table(path: Path, texts: tuple[str, ...], numbers: Mapping[str, bool])
         # Everything as text first: a class may be called "NA", "None" or "007".
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise _damaged(path, error) from error
+        raise RunError.damaged(path, error) from error
     missing = [name for name in (*texts, *numbers) if name not in table.columns]
     if missing:
-        raise _damaged(path, f"column '{missing[0]}' is missing")
+        raise RunError.damaged(path, f"column '{missing[0]}' is missing")
     return _to_numbers(path, table, numbers)
 
 
@@ -206,8 +209,8 @@ def _to_numbers(path: Path, table: pd.DataFrame, optional: Mapping[str, bool]) -
         try:
             values = np.array([float(cell or "nan") for cell in table[name]])
         except ValueError as error:
-            raise _damaged(path, f"column '{name}': {error}") from error
+            raise RunError.damaged(path, f"column '{name}': {error}") from error
         if not (may_be_empty or np.isfinite(values).all()):
-            raise _damaged(path, f"column '{name}' has a cell that is empty or not finite")
+            raise RunError.damaged(path, f"column '{name}' has a cell that is empty or not finite")
         converted[name] = values
     return table.assign(**converted)

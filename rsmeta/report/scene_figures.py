@@ -7,11 +7,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
-from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from rsmeta.longtail.metrics import Group
-from rsmeta.report.style import GROUP_COLOURS, label_axes, open_style, plain
+from rsmeta.report.style import (
+    GROUP_COLOURS,
+    label_axes,
+    open_style,
+    percent_axis,
+    plain,
+    share_axis,
+)
 
 
 def class_map(
@@ -65,6 +71,5 @@ def confidence_histogram(table: pd.DataFrame, ax: Axes) -> None:
     label_axes(ax, "Confidence", "confidence in the predicted class", "share of the valid pixels")
     open_style(ax)
     ax.set_xlim(0, 1)
-    ax.set_xticks(np.linspace(0, 1, 6))
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-    ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    share_axis(ax.xaxis)
+    percent_axis(ax.yaxis, decimals=None)

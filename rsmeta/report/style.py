@@ -5,8 +5,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from rsmeta.longtail.metrics import Group
@@ -15,8 +18,35 @@ GROUP_COLOURS = {Group.HEAD: "#2f6db5", Group.MEDIUM: "#e3a02f", Group.TAIL: "#b
 
 INK, MUTED, GRID, EMPTY = "#1f2933", "#6b7785", "#e4e8ec", "#f1f3f5"
 TITLE, TEXT, SMALL = 12, 10, 8.5
+DASHED: dict[str, Any] = {"color": INK, "linewidth": 1, "linestyle": (0, (4, 3))}
 _HATCH = "////"
 _NAME_LENGTH = 24
+
+
+def colour_bar(ax: Axes, mesh: Any, fraction: float = 0.05, **options: Any) -> Colorbar:
+    """A colour bar beside the axes.
+
+    Args:
+        ax: The axes.
+        mesh: What is coloured in them.
+        fraction: Share of their width that it takes.
+        **options: Of matplotlib's `Figure.colorbar`.
+    """
+    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, fraction=fraction, **options)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=SMALL, colors=MUTED, labelcolor=INK)
+    return bar
+
+
+def percent_axis(axis: Axis, decimals: int | None = 0) -> None:
+    """Shares along an axis in percent."""
+    axis.set_major_formatter(PercentFormatter(1, decimals=decimals, symbol=" %"))
+
+
+def share_axis(axis: Axis) -> None:
+    """Shares from 0 to 1 along an axis in percent, every 20 of them."""
+    axis.set_ticks(np.linspace(0, 1, 6))
+    percent_axis(axis)
 
 
 def legend_above(ax: Axes, handles: Sequence[Any]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rsmeta.study.table import SEED, VARIANT
+from rsmeta.study.columns import SEED, VARIANT
 
 _RESAMPLES = 10_000
 _LEVEL = 0.95

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from rsmeta.recipe import Section
+from rsmeta.study.columns import RESERVED
 
 Assignments = dict[str, Any]
 """Values of a recipe by dotted key, such as `peft.rank: 16`."""
@@ -53,6 +54,12 @@ class Search(Section):
         default={"peft.modulators": "fixed"}, description="Values of all trials, by key."
     )
 
+    @model_validator(mode="after")
+    def _budgets_differ(self) -> "Search":
+        if len(set(self.budgets)) != len(self.budgets):
+            raise ValueError("budgets: a number stands twice")
+        return self
+
 
 class Study(Section):
     """A recipe and what is varied of it; every combination is a cell, run once for each seed."""
@@ -66,7 +73,7 @@ class Study(Section):
     )
     set: Assignments = Field(default_factory=dict, description="Values of all cells, by key.")
     variants: dict[str, Variant] = Field(min_length=1, description="What is compared, by name.")
-    axes: dict[str, dict[str, Assignments]] = Field(
+    axes: dict[str, Annotated[dict[str, Assignments], Field(min_length=1)]] = Field(
         default_factory=dict,
         description="Further choices, such as data sets or adapters: every variant is run at every "
         "combination of their levels, and compared within it.",
@@ -93,7 +100,13 @@ class Study(Section):
                 )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds: a seed stands twice")
+        if taken := sorted(RESERVED & set(self.axes)):
+            raise ValueError(
+                f"axes: '{taken[0]}' is a column of the results; give the axis another name"
+            )
         named = {name for figure in self.heat_maps for name in (figure.rows, figure.columns)}
         if unknown := sorted(named - set(self.axes)):
             raise ValueError(f"heat_maps: there is no axis '{unknown[0]}'")
+        if any(figure.rows == figure.columns for figure in self.heat_maps):
+            raise ValueError("heat_maps: rows and columns are one axis; name two")
         return self

@@ -5,7 +5,6 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import PercentFormatter
 
 from rsmeta.longtail.metrics import Group
 from rsmeta.report.style import (
@@ -14,16 +13,18 @@ from rsmeta.report.style import (
     INK,
     MUTED,
     SMALL,
+    colour_bar,
     hatch,
     label_axes,
     legend_above,
     matrix_style,
     open_style,
+    percent_axis,
     plain,
     write_cell,
 )
+from rsmeta.study.columns import ALL_PASSES, VARIANT
 from rsmeta.study.comparison import summarise
-from rsmeta.study.table import ALL_PASSES, VARIANT
 
 _COLOURS = {group.value: colour for group, colour in GROUP_COLOURS.items()} | {"average": INK}
 _SHOWN = (Group.TAIL.value, "average")
@@ -51,7 +52,7 @@ def variant_accuracy(results: pd.DataFrame, ax: Axes) -> None:
     ax.grid(axis="x", color=EMPTY)
     ax.set_yticks(np.arange(len(summary)), labels=[plain(str(name)) for name in summary.index])
     ax.invert_yaxis()
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    percent_axis(ax.xaxis)
     legend_above(ax, handles)
 
 
@@ -80,7 +81,7 @@ def accuracy_by_cost(results: pd.DataFrame, ax: Axes) -> None:
     label_axes(ax, "Accuracy by cost", "chips passed forward and backward", "accuracy")
     open_style(ax)
     ax.margins(x=0.15, y=0.15)
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    percent_axis(ax.yaxis)
     legend_above(ax, handles)
 
 
@@ -103,9 +104,7 @@ def heat_map(table: pd.DataFrame, ax: Axes) -> None:
     if not np.isnan(values).all():
         row, column = map(int, np.unravel_index(np.nanargmax(values), values.shape))
         ax.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor="#d62728", linewidth=2.5))
-    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, fraction=0.05, format="%d %%")
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=SMALL, colors=MUTED, labelcolor=INK)
+    colour_bar(ax, mesh, format="%d %%")
     title = f"{table.attrs['score']} accuracy in %, the best framed"
     label_axes(ax, title, str(table.columns.name), str(table.index.name))
     matrix_style(ax)

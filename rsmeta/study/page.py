@@ -1,6 +1,8 @@
 """What a study comes to: tables as markdown, figures, and a page with both."""
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -9,10 +11,10 @@ import pandas as pd
 from rsmeta.errors import StudyError
 from rsmeta.report.page import inlined, page_template
 from rsmeta.report.plot import Plot
+from rsmeta.study.columns import SCORES, VARIANT
 from rsmeta.study.config import HeatMap, Study
 from rsmeta.study.figures import accuracy_by_cost, heat_map, variant_accuracy
 from rsmeta.study.markdown import study_tables
-from rsmeta.study.table import SCORES, VARIANT
 from rsmeta.study.tables import tables_of
 
 
@@ -55,6 +57,14 @@ def write_page(study: Study, results: pd.DataFrame, folder: Path) -> str:
 
 def plots_of(study: Study, results: pd.DataFrame) -> Iterator[Plot]:
     """The figures of a study: heat maps where it names any, else its variants."""
+    seen: Counter[str] = Counter()
+    for plot in _plots(study, results):
+        seen[plot.name] += 1  # levels `a b` and `a-b` have one name of a file
+        number = seen[plot.name]
+        yield plot if number == 1 else replace(plot, name=f"{plot.name}_{number}")
+
+
+def _plots(study: Study, results: pd.DataFrame) -> Iterator[Plot]:
     if study.heat_maps:
         for figure in study.heat_maps:
             yield from _heat_maps(study, figure, results)

@@ -13,10 +13,11 @@ from rsmeta.errors import StudyError
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import assign, validate
 from rsmeta.study.cells import Cell, cells_of, searched_cells
+from rsmeta.study.columns import PASSES
 from rsmeta.study.config import Study
 from rsmeta.study.processes import in_new_process
 from rsmeta.study.search import TrialStore
-from rsmeta.study.table import PASSES, StudyTable
+from rsmeta.study.table import StudyTable
 
 
 def run_study(study: Study, folder: Path, results: Path, limit: int | None = None) -> Iterator[str]:

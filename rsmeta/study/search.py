@@ -13,10 +13,10 @@ from rsmeta.models.backbones import build_backbone
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import assign, validate
 from rsmeta.study.cells import Cell
+from rsmeta.study.columns import PASSES
 from rsmeta.study.config import Search
 from rsmeta.study.processes import in_new_process
 from rsmeta.study.space import suggest
-from rsmeta.study.table import PASSES
 from rsmeta.study.trial import validation_accuracy
 
 if TYPE_CHECKING:

@@ -8,11 +8,17 @@ import pandas as pd
 
 from rsmeta.errors import StudyError
 from rsmeta.study.cells import Cell, digest, present_record
+from rsmeta.study.columns import (
+    ALL_PASSES,
+    KEY,
+    PASSES,
+    PATTERN,
+    RECORD,
+    SEED,
+    SOURCE,
+    VARIANT,
+)
 
-SCORES = ("head", "medium", "tail", "average")
-KEY, VARIANT, SEED = "cell", "variant", "seed"
-PASSES, ALL_PASSES = "passes", "passes_with_search"
-_RECORD, _SOURCE, _PATTERN = "recipe", "gamma_of", "gamma_pattern"
 _MODULATORS = [KEY, "block", "position", "gamma"]
 
 
@@ -32,11 +38,11 @@ class StudyTable:
     def __init__(self, folder: Path, name: str) -> None:
         self.results_file = folder / f"{name}.csv"
         self.modulators_file = folder / f"{name}_modulators.csv"
-        self.results = _read(self.results_file, [KEY, PASSES, _RECORD, _SOURCE, _PATTERN])
+        self.results = _read(self.results_file, [KEY, PASSES, RECORD, SOURCE, PATTERN])
         self.modulators = _read(self.modulators_file, _MODULATORS)
         keys = _present_keys(self.results)
         self.results[KEY] = self.results[KEY].replace(keys)
-        self.results[_SOURCE] = self.results[_SOURCE].replace(keys)
+        self.results[SOURCE] = self.results[SOURCE].replace(keys)
         self.modulators[KEY] = self.modulators[KEY].replace(keys)
 
     def done(self, cell: Cell) -> bool:
@@ -52,7 +58,7 @@ class StudyTable:
         """Write down a finished cell."""
         row = {KEY: cell.key, VARIANT: cell.variant, **cell.levels, SEED: cell.seed, **result}
         source = "" if cell.source is None else cell.source.key
-        row |= {_SOURCE: source, _PATTERN: cell.pattern, _RECORD: cell.record}
+        row |= {SOURCE: source, PATTERN: cell.pattern, RECORD: cell.record}
         self.results = _appended(self.results, pd.DataFrame([row]))
         found = modulators.assign(**{KEY: cell.key})[_MODULATORS]
         self.modulators = _appended(self.modulators, found)
@@ -80,10 +86,10 @@ def _present_keys(results: pd.DataFrame) -> dict[str, str]:
     """The keys that this version gives to the cells of a table, by the keys in the table."""
     keys: dict[str, str] = {}
     for _, row in results.iterrows():  # a cell stands after the one it takes its modulators from
-        record = present_record(row[_RECORD])
+        record = present_record(row[RECORD])
         if record is not None:
-            source = keys.get(row[_SOURCE], row[_SOURCE])
-            keys[row[KEY]] = digest(record, source, row[_PATTERN])
+            source = keys.get(row[SOURCE], row[SOURCE])
+            keys[row[KEY]] = digest(record, source, row[PATTERN])
     return keys
 
 
@@ -91,9 +97,9 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame({name: pd.Series(dtype=str) for name in columns})
     try:
-        texts = {KEY: str, _SOURCE: str, _PATTERN: str, _RECORD: str}
+        texts = {KEY: str, SOURCE: str, PATTERN: str, RECORD: str}
         table = pd.read_csv(path, dtype=texts)
-        table = table.fillna({_SOURCE: "", _PATTERN: ""})
+        table = table.fillna({SOURCE: "", PATTERN: ""})
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise StudyError(f"results '{path}' cannot be read: {reason}") from error

@@ -1,13 +1,13 @@
-"""The tables of a study as markdown."""
+"""The tables of a study, as text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from rsmeta.study.columns import ALL_PASSES, SCORES, SECONDS, SEED, VARIANT
 from rsmeta.study.comparison import Difference, bootstrap, paired_differences, summarise
 from rsmeta.study.config import Study
-from rsmeta.study.table import ALL_PASSES, SCORES, SEED, VARIANT
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def accuracy_table(study: Study, results: pd.DataFrame) -> Table:
     summary = summarise(results, by, SCORES)
     header = [*by, *SCORES, "seeds", "training", "passes"]
     groups = results.groupby(by, sort=False)
-    seconds, passes = groups["training_seconds"].median(), groups[ALL_PASSES].mean()
+    seconds, passes = groups[SECONDS].median(), groups[ALL_PASSES].mean()
     rows = []
     for index, row in summary.iterrows():
         names = [str(name) for name in (index if isinstance(index, tuple) else (index,))]

@@ -12,8 +12,9 @@ from rsmeta.data.inspection import load_inspected
 from rsmeta.finetuning import train
 from rsmeta.models.classifier import build_classifier
 from rsmeta.recipe import Recipe
-from rsmeta.study.table import PASSES
+from rsmeta.study.columns import PASSES
 from rsmeta.train.module import FinetuningModule
+from rsmeta.train.nonfinite import NonFiniteError
 from rsmeta.train.trainer import seed_everything
 
 if TYPE_CHECKING:
@@ -48,6 +49,14 @@ class JudgeEpochs(L.Callback):
         if self._trial.should_prune():
             raise TrialPruned
 
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Count what an epoch has cost in which training diverges."""
+        if isinstance(exception, NonFiniteError):
+            assert isinstance(pl_module, FinetuningModule)
+            self._trial.set_user_attr(PASSES, self._passes + pl_module.passes)
+
 
 @torch.no_grad()
 def _accuracy(module: FinetuningModule, batches: Iterable[Batch]) -> tuple[float, int]:
@@ -77,8 +86,10 @@ def validation_accuracy(trial: "Trial", recipe: Recipe, fraction: float) -> floa
 
     Raises:
         RsmetaError: The recipe or its data do not work.
-        optuna.TrialPruned: The trial was not promising.
+        optuna.TrialPruned: The trial was not promising, or its training diverged.
     """
+    from optuna import TrialPruned
+
     inspected = load_inspected(recipe)
     data = hold_out(inspected.data, fraction, recipe.seed)
     statistics = inspected.statistics
@@ -86,5 +97,8 @@ def validation_accuracy(trial: "Trial", recipe: Recipe, fraction: float) -> floa
     built = build_classifier(recipe, data.bands, len(data.classes), statistics)
     built.classifier.store_frozen_low()
     judge = JudgeEpochs(trial)
-    train(recipe, data, statistics, built, [judge])
+    try:
+        train(recipe, data, statistics, built, [judge])
+    except NonFiniteError as error:
+        raise TrialPruned(str(error)) from error
     return judge.accuracy

@@ -48,7 +48,7 @@ def test_the_api_predicts_what_the_command_does(model, scenes, predicted, tmp_pa
 def test_several_scenes_come_one_after_the_other(model, scenes, tmp_path):
     found = list(model.predict_scenes([scenes], tmp_path, stride=64, products="classes"))
     assert [one.files["classes"].name for one in found] == ["s1_classes.tif", "s2_classes.tif"]
-    with pytest.raises(SceneError, match="stands for 2 scenes; classify them with predict_scenes"):
+    with pytest.raises(SceneError, match="stands for 2 scenes; give one alone"):
         model.predict(scenes, tmp_path)
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from rsmeta.bands import SimulatedSensor
 from rsmeta.data.simulator.product import write_scene
-from rsmeta.errors import DataError, RecipeError, RunError
+from rsmeta.errors import DataError, RecipeError, RunError, SceneError
 from rsmeta.recipe import Recipe
 
 DATA = {"source": "simulator", "largest_class": 3, "imbalance": 1, "test_per_class": 3}
@@ -89,8 +89,31 @@ def test_a_scene_is_compared_with_raster_and_with_polygons(finished_run, rsmeta,
     assert raster["labelled"] > 0 and 0 <= raster["mean_recall"] <= 1
     assert polygons["labelled"] == raster["labelled"]  # the polygons are those of the raster
     assert polygons["recall"] == raster["recall"]
-    with pytest.raises(RunError, match="--scene and --truth go together"):
-        rsmeta("evaluate", finished_run[1], "--scene", "scene.tif")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (["--scene", "s"], RunError, "--scene and --truth go together"),
+        (["--scene", "s", "--truth", "t", "--seed", 1], RunError, "--data, --out and --seed"),
+        (["--class-column", "c"], RunError, "--class-column goes with --scene"),
+        (["--scene", "s", "--truth", "t.tif"], SceneError, "truth 't.tif' does not exist"),
+        (
+            ["--scene", "s", "--truth", "is.tif", "--class-column", "c"],
+            SceneError,
+            "names its classes itself",
+        ),
+        (["--scene", "several", "--truth", "is.tif"], SceneError, "stands for 2 scenes"),
+    ],
+)
+def test_options_without_effect_and_missing_truth_are_told_at_once(
+    rsmeta, tmp_path, options, error, message
+):
+    (tmp_path / "several").mkdir()
+    for name in ("is.tif", "several/a.tif", "several/b.tif"):
+        (tmp_path / name).touch()
+    with pytest.raises(error, match=message):
+        rsmeta("evaluate", "no_run", *options)
 
 
 def test_verify_finds_the_same_results_and_no_others(copied, rsmeta):

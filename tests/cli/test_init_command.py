@@ -5,11 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+import shapely
 import yaml
 
 from rsmeta.bands import SimulatedSensor
 from rsmeta.cli import drafting
 from rsmeta.data.simulator.product import write_scene
+from rsmeta.drafting.chips import look_at_labels
 from rsmeta.errors import DataError, RecipeError
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import read_recipe
@@ -116,6 +118,33 @@ def test_a_labelled_scene_gives_a_recipe_that_validates(rsmeta, tmp_path):
     assert "1024 x 1024 pixels of 2 m, EPSG:32631" in text
     assert "bands" not in section()
     assert len(valid().inspected.data.test) > 0
+
+
+def test_labels_without_a_class_are_told(rsmeta, tmp_path):
+    write_scene(tmp_path / "scene.tif", SimulatedSensor.OPTICAL, 128, 0)
+    labels = gpd.read_file("scene_truth.gpkg")
+    labels.assign(kind=None).to_file("none.gpkg")
+    options = ["--scene", "scene.tif", "--labels", "none.gpkg", "--class-column", "kind"]
+    with pytest.raises(DataError, match="no feature has a class in the column 'kind'"):
+        rsmeta("init", *options, "--sensor", "rgb")
+
+
+def test_a_name_that_would_end_the_comment_of_a_recipe_is_refused(rsmeta, write_chips):
+    write_chips(("chips",), bands=3, high=255)
+    Path("chips/field").rename("chips/field\nname: other")
+    with pytest.raises(DataError, match=r"has the character U\+000A; rename the class"):
+        rsmeta("init", "--chips", "chips", "--sensor", "rgb")
+
+
+def test_sizes_of_labels_are_told_where_utm_has_no_zone(tmp_path):
+    """A square of 100 m at 89 degrees north, in the polar stereographic projection of EPSG:3413."""
+    square = shapely.box(80_000, 80_000, 80_100, 80_100)
+    frame = gpd.GeoDataFrame({"kind": ["ice"]}, geometry=[square], crs="EPSG:3413")
+    frame.to_file(tmp_path / "ice.gpkg")
+    counts, side = look_at_labels(tmp_path / "ice.gpkg", "kind")
+    assert counts == {"ice": 1}
+    scale = 0.9728  # of EPSG:3413 at 89 degrees, true at 70: (1 + sin 70) / (1 + sin 89)
+    assert side == pytest.approx(100 / scale, rel=0.01)
 
 
 def test_what_is_missing_is_asked_for(rsmeta, write_chips, monkeypatch):

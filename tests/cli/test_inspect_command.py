@@ -8,7 +8,7 @@ import rasterio
 
 from rsmeta.bands import SimulatedSensor
 from rsmeta.data.simulator.product import write_scene
-from rsmeta.errors import RunError, SceneError, TargetError
+from rsmeta.errors import RunError, SceneError, TargetError, TrainingError
 
 RECIPE = (
     "name: tiny\n"
@@ -16,6 +16,9 @@ RECIPE = (
     "inner: {epochs: 3, batch_size: 8}\n"
     "outer: {every: 2, batch_size: 11}\n"
 )
+
+
+SMALL_RASTER = {"driver": "GTiff", "height": 8, "width": 8, "count": 1, "dtype": "float32"}
 
 
 def test_a_recipe_is_resolved_and_measured(rsmeta, tmp_path):
@@ -32,6 +35,15 @@ def test_a_recipe_is_resolved_and_measured(rsmeta, tmp_path):
     unmeasured = json.loads(rsmeta(*options, "--no-measure").stdout)
     assert unmeasured == found | {"training_seconds": None}
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_several_processes_tell_a_recipe_once(rsmeta_command, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(RECIPE.replace("11}", "12}"))
+    options = ["--set", "compute.devices=2", "--set", "compute.accelerator=cpu", "--json"]
+    said = rsmeta_command("inspect", "tiny.yaml", *options, cwd=tmp_path)
+    (line,) = said.stdout.splitlines()
+    assert json.loads(line)["training_seconds"] > 0
 
 
 def test_a_run_tells_what_it_learned(finished_run, rsmeta):
@@ -72,6 +84,15 @@ def test_nodata_and_missing_georeferencing_are_told(rsmeta, tmp_path):
     assert "georeferenced by nothing" in rsmeta("inspect", "plain.tif").stdout
 
 
+@pytest.mark.parametrize("nodata", ["nan", "inf", "-inf"])
+def test_json_has_no_number_that_json_does_not_know(rsmeta, nodata):
+    with rasterio.open("scene.tif", "w", nodata=float(nodata), **SMALL_RASTER):
+        pass
+    said = rsmeta("inspect", "scene.tif", "--json").stdout
+    (found,) = json.loads(said, parse_constant=pytest.fail)
+    assert found["bands"][0]["nodata"] == nodata
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -83,11 +104,23 @@ def test_nodata_and_missing_georeferencing_are_told(rsmeta, tmp_path):
         (["run"], RunError, "lacks metrics.json"),
         (["run", "--run", "run"], TargetError, "--run and --bands go with a scene"),
         (["run", "--set", "a=1"], TargetError, "--set goes with a recipe"),
+        (["run", "--no-measure"], TargetError, "measure goes with a recipe"),
+        (["scene.tif", "--measure"], TargetError, "measure goes with a recipe"),
+        (["scene.tif", "--run", "none"], RunError, "run 'none' does not exist"),
+        (["scene.tif", "--run", "empty"], RunError, "run 'empty' lacks model.safetensors"),
+        (
+            ["tiny.yaml", "--set", "inner.learning_rate=1e19"],
+            TrainingError,
+            "training stopped: .*; lower inner.learning_rate",
+        ),
     ],
 )
 def test_anything_else_is_one_line(finished_run, rsmeta, tmp_path, arguments, error, message):
     for name in ("history.csv", "notes.doc"):
         (tmp_path / name).write_text("text")
+    (tmp_path / "tiny.yaml").write_text(RECIPE)
+    with rasterio.open(tmp_path / "scene.tif", "w", **SMALL_RASTER):
+        pass
     for name in ("empty", "run"):
         (tmp_path / name).mkdir()
     shutil.copy(finished_run[1] / "recipe.yaml", tmp_path / "run")

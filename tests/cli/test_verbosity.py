@@ -134,16 +134,30 @@ def test_runs_and_recipes_are_completed(tmp_path, monkeypatch):
     assert complete_runs("runs/o") == ["runs/one"]
     assert complete_recipes("") == ["a.yaml", "recipes/", "runs/"]
     assert complete_recipes("recipes/") == ["recipes/b.yml"]
+    assert complete_recipes("./") == ["./a.yaml", "./recipes/", "./runs/"]
+    assert complete_runs(f"{tmp_path}/runs/o") == [f"{tmp_path}/runs/one"]
 
 
-def test_the_shell_completes_runs(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("verify runs/o", "runs/one"),
+        ("compare runs/one runs/o", "runs/one"),
+        ("inspect scene.tif --run runs/o", "runs/one"),
+        ("finetune tin", "tiny.yaml"),
+        ("study tin", "tiny.yaml"),
+        ("evaluate runs/one --data tin", "tiny.yaml"),
+    ],
+)
+def test_the_shell_completes_runs_and_recipes(words, completed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "one").mkdir(parents=True)
     (tmp_path / "runs" / "one" / "model.safetensors").touch()
+    (tmp_path / "tiny.yaml").touch()
     asked = {
         "_RSMETA_COMPLETE": "complete_bash",
-        "COMP_WORDS": "rsmeta verify runs/o",
-        "COMP_CWORD": "2",
+        "COMP_WORDS": f"rsmeta {words}",
+        "COMP_CWORD": str(len(words.split())),
     }
     done = CliRunner().invoke(app, [], env=asked, prog_name="rsmeta")
-    assert done.stdout.split() == ["runs/one"]
+    assert done.stdout.split() == [completed]

@@ -165,7 +165,7 @@ def test_a_missing_file(make_run, name):
         ("per_class.csv", "", "No columns"),
         ("per_class.csv", "class,group\na,head\n", "column 'train_chips' is missing"),
         ("confusion.csv", "true class,a,b\na,1,2\n", "1 true classes but 2 predicted classes"),
-        ("confusion.csv", "true class,a\na,\n", "column 'a' has a cell that is empty"),
+        ("confusion.csv", "true class,a\na,1\n", "not those of per_class.csv"),
         ("history.csv", "epoch,loss,outer_loss\n1,low,\n", "column 'loss': .*'low'"),
         ("history.csv", "epoch,loss,outer_loss\n1,2,3,4\n1,2,3,4,5\n", "Expected 4 fields"),
         (
@@ -196,6 +196,17 @@ def test_a_damaged_file(make_run, name, content, reason):
         write_report(run)
     assert f"{name}' is damaged" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("count", "reason"),
+    [("", "has a cell that is empty"), ("-1", "negative or no whole"), ("0.5", "no whole number")],
+)
+def test_counts_of_the_confusion_are_whole_numbers(make_run, count, reason):
+    run = make_run(("a",))
+    (run / "confusion.csv").write_text(f"true class,a\na,{count}\n", encoding="utf-8")
+    with pytest.raises(RunError, match=rf"confusion\.csv' is damaged: .*{reason}"):
+        write_report(run)
 
 
 def test_a_file_that_is_not_text(make_run):

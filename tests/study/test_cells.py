@@ -110,6 +110,16 @@ def test_a_record_of_an_older_version_is_read_with_todays_defaults_where_it_is_s
         ({"baseline": "none"}, "baseline 'none' is none of the variants"),
         ({"variants": {"fixed": {"gamma_of": {"variant": "x"}}}}, "there is no variant 'x'"),
         ({"seeds": [1, 1]}, "a seed stands twice"),
+        ({"axes": {"head": {"a": {}, "b": {}}}}, "axes: 'head' is a column of the results"),
+        ({"axes": {"depth": {}}}, "axes.depth"),
+        ({"search": {"budgets": [5, 5]}}, "budgets: a number stands twice"),
+        (
+            {
+                "axes": {"depth": {"a": {}, "b": {}}},
+                "heat_maps": [{"rows": "depth", "columns": "depth"}],
+            },
+            "rows and columns are one axis",
+        ),
         ({"recipe": "missing.yaml"}, "does not exist"),
         ({"set": {"inner.epochs": 0}}, "inner.epochs: 0"),
         ({"set": {"inner.epoch": 1}}, "did you mean 'epochs'"),

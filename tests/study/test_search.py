@@ -6,6 +6,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from rsmeta.recipe import Recipe
+from rsmeta.study.trial import validation_accuracy
+
 optuna = pytest.importorskip("optuna")
 
 STUDY = {
@@ -33,6 +36,14 @@ def finished(tmp_path_factory, rsmeta_command):
     first = rsmeta_command("study", "tiny.yaml", "--limit", "2", cwd=work)
     last = rsmeta_command("study", "tiny.yaml", cwd=work)
     return work, first, last
+
+
+def test_a_trial_that_diverges_is_pruned_and_has_cost_what_it_ran():
+    diverging = {**RECIPE, "inner": RECIPE["inner"] | {"learning_rate": 1e19}}
+    trial = optuna.trial.FixedTrial({})
+    with pytest.raises(optuna.TrialPruned, match="epoch 1"):
+        validation_accuracy(trial, Recipe.model_validate(diverging), 0.3)
+    assert trial.user_attrs["passes"] > 0
 
 
 def trials(work):

@@ -70,6 +70,13 @@ def test_a_study_without_heat_maps_draws_its_variants_at_every_level(results):
     ]
 
 
+def test_levels_of_like_names_do_not_overwrite_each_other(results):
+    axes = {"depth": {"early!": {}, "early?": {}}}
+    alike = results.replace({"early": "early!", "late": "early?"})
+    names = [plot.name for plot in plots_of(study(axes=axes), alike)]
+    assert names == ["variants_early", "variants_early_2"]
+
+
 def test_heat_maps_are_drawn_for_each_group_and_variant(results, tmp_path):
     config = study(heat_maps=[{"rows": "depth", "columns": "width"}])
     names = [plot.name for plot in plots_of(config, results)]
