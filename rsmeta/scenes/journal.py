@@ -5,7 +5,6 @@ import shutil
 import zipfile
 import zlib
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -82,12 +81,7 @@ class Journal:
         shutil.rmtree(self.stage, ignore_errors=True)
         self.stage.mkdir(parents=True)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         shutil.rmtree(self.stage, ignore_errors=True)
         if not any(self._units.glob("*.npz")):
             self.remove()

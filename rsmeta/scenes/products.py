@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import rasterio
 import rasterio.shutil
+from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
@@ -98,11 +99,11 @@ def writing(path: Path) -> Iterator[None]:
     """Turn a failure to write a product into one line.
 
     Raises:
-        SceneError: rasterio or the file system refused.
+        SceneError: rasterio, pyogrio or the file system refused.
     """
     try:
         yield
-    except (*RASTER_ERRORS, OSError) as cause:
+    except (*RASTER_ERRORS, DataSourceError, DataLayerError, OSError) as cause:
         raise SceneError(
             f"cannot write '{path}': {reason(cause)}; check permissions and free disk space"
         ) from cause
