@@ -14,7 +14,7 @@ from rsmeta.errors import DataError
 from rsmeta.rasters import reason
 from rsmeta.recipe import FolderData, TableData
 
-SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt"})
+_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt"})
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,22 @@ def load_folder(config: FolderData, seed: int) -> LabelledData:
 def _list_folder(folder: Path) -> _Listing:
     if not folder.is_dir():
         raise DataError(f"chip folder '{folder}' does not exist; expected FOLDER/CLASS/*.tif")
-    # Hidden are copies that Jupyter (.ipynb_checkpoints) and macOS (._name) make of chips.
-    paths = sorted(
-        path
-        for path in folder.glob("[!.]*/[!.]*")
-        if path.suffix.lower() in SUFFIXES and path.is_file()
-    )
+    paths = chip_paths(folder)
     if not paths:
         raise DataError(f"chip folder '{folder}' holds no chips; expected FOLDER/CLASS/*.tif")
     return _Listing(paths, [path.parent.name for path in paths])
+
+
+def chip_paths(folder: Path) -> list[Path]:
+    """Files of chips in FOLDER/CLASS/*, sorted; no hidden ones.
+
+    Hidden are the copies of chips that Jupyter (.ipynb_checkpoints) and macOS (._name) make.
+    """
+    return sorted(
+        path
+        for path in folder.glob("[!.]*/[!.]*")
+        if path.suffix.lower() in _SUFFIXES and path.is_file()
+    )
 
 
 def load_table(config: TableData, seed: int) -> LabelledData:
