@@ -16,6 +16,12 @@ from rsmeta.recipe import ClassNames, ListData
 
 _MOST_PROBLEMS = 20  # of a list; a wrong root makes one of every line
 
+LARGEST_LABEL = 65_533
+"""Class maps of 16 bits hold no more classes."""
+
+_DIGITS = len(str(LARGEST_LABEL))
+_WANTED = f"is not a path, a blank and a label from 0 to {LARGEST_LABEL}"
+
 
 @dataclass(frozen=True)
 class _Entry:
@@ -84,12 +90,15 @@ def class_names(config: ClassNames) -> list[str]:
 
 def _categories(file: Path, text: str) -> list[str]:
     try:
-        named = {int(entry["id"]): str(entry["name"]) for entry in json.loads(text)}
-    except (ValueError, TypeError, KeyError) as error:
+        listed = [(int(entry["id"]), str(entry["name"])) for entry in json.loads(text)]
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise DataError(
             f"class names '{file}' are no categories.json: expected a list of objects with 'id' "
             "and 'name'"
         ) from error
+    named = dict(listed)
+    if len(named) < len(listed):
+        raise DataError(f"class names '{file}': an 'id' stands twice")
     missing = sorted(set(range(len(named))) - set(named))
     if missing:
         raise DataError(f"class names '{file}': the 'id' {missing[0]} is missing")
@@ -98,7 +107,8 @@ def _categories(file: Path, text: str) -> list[str]:
 
 def _read_text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        # Editors on Windows begin a file with a byte order mark.
+        return file.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise DataError(f"file '{file}' does not exist") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -111,10 +121,10 @@ def _read_list(file: Path, root: Path) -> list[_Entry]:
         if not line.strip():
             continue
         path, label = [*line.rsplit(maxsplit=1), ""][:2]
-        if label.isdecimal():
+        if label.isdecimal() and len(label) <= _DIGITS and int(label) <= LARGEST_LABEL:
             entries.append(_Entry(number, root / path.strip(), int(label)))
         else:
-            problems.append(f"line {number}: '{line}' is not a path, a blank and a label from 0")
+            problems.append(f"line {number}: '{line}' {_WANTED}")
     _raise_all(file, problems)
     if not entries:
         raise DataError(f"list '{file}' names no chips; expected lines such as: ship/001.png 3")

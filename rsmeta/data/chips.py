@@ -243,7 +243,8 @@ def centre_crop(chip: NDArray[np.float32], side: int | None, name: str) -> NDArr
     if min(height, width) < side:
         raise DataError(f"chip '{name}' has {height} x {width} pixels, fewer than data.crop {side}")
     row, column = (height - side) // 2, (width - side) // 2
-    return chip[:, row : row + side, column : column + side]
+    # A view would keep the whole chip in memory for as long as its middle is kept.
+    return chip[:, row : row + side, column : column + side].copy()
 
 
 def encode_labels(

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,6 +18,7 @@ from rsmeta.data.torchgeo_sets import READ_ERRORS, construct
 from rsmeta.errors import DataError
 from rsmeta.rasters import reason
 from rsmeta.recipe import DotaData
+from rsmeta.whole_files import whole_file
 
 _SPLITS = ("train", "val")
 _COLUMNS = ["path", "label", "split"]
@@ -72,8 +72,8 @@ def _check_settings(config: DotaData) -> None:
         _write(path, lambda target: target.write_text(json.dumps(wanted, indent=2)))
         return
     try:
-        found = json.loads(path.read_text())
-    except ValueError as error:
+        found = dict(json.loads(path.read_text()))
+    except (OSError, TypeError, ValueError) as error:
         raise DataError(f"'{path}' is damaged; delete the folder or name another") from error
     others = [key for key, value in wanted.items() if found.get(key) != value]
     if others:
@@ -191,10 +191,8 @@ def _turned(image: Image.Image, found: _Object, margin: float) -> Image.Image | 
 
 def _write(path: Path, write: Callable[[Path], Any]) -> None:
     """Write a file that is either complete or not there."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(unfinished)
-        unfinished.replace(path)
+        with whole_file(path) as unfinished:
+            write(unfinished)
     except OSError as error:
         raise DataError(f"data.cache: '{path}' cannot be written: {reason(error)}") from error

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from pyarrow import ArrowException
 
 from rsmeta.data.assembling import assemble
 from rsmeta.data.chips import ChipFiles, ChipSet, LabelledData, encode_labels, unknown_label
 from rsmeta.data.problems import ChipProblem, Split
 from rsmeta.errors import DataError
+from rsmeta.rasters import reason
 from rsmeta.recipe import FolderData, TableData
 
-SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt"})
+_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt"})
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,22 @@ def load_folder(config: FolderData, seed: int) -> LabelledData:
 def _list_folder(folder: Path) -> _Listing:
     if not folder.is_dir():
         raise DataError(f"chip folder '{folder}' does not exist; expected FOLDER/CLASS/*.tif")
-    paths = sorted(p for p in folder.glob("*/*") if p.suffix.lower() in SUFFIXES)
+    paths = chip_paths(folder)
     if not paths:
         raise DataError(f"chip folder '{folder}' holds no chips; expected FOLDER/CLASS/*.tif")
     return _Listing(paths, [path.parent.name for path in paths])
+
+
+def chip_paths(folder: Path) -> list[Path]:
+    """Files of chips in FOLDER/CLASS/*, sorted; no hidden ones.
+
+    Hidden are the copies of chips that Jupyter (.ipynb_checkpoints) and macOS (._name) make.
+    """
+    return sorted(
+        path
+        for path in folder.glob("[!.]*/[!.]*")
+        if path.suffix.lower() in _SUFFIXES and path.is_file()
+    )
 
 
 def load_table(config: TableData, seed: int) -> LabelledData:
@@ -91,9 +105,8 @@ def read_table(path: Path) -> pd.DataFrame:
             return pd.read_parquet(path)
         # Labels such as "NA" or "001" are names, not missing values or numbers.
         return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"table '{path}' cannot be read: {reason}") from error
+    except (ArrowException, OSError, ValueError) as error:
+        raise DataError(f"table '{path}' cannot be read: {reason(error)}") from error
 
 
 def _flag(column: pd.Series, config: TableData) -> pd.Series:

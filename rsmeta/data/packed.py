@@ -13,7 +13,6 @@ units. They may differ in size.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +28,7 @@ from rsmeta.bands import SENSORS, Band
 from rsmeta.data.chips import ChipSet, LabelledData
 from rsmeta.errors import DataError
 from rsmeta.recipe import PackedData, Recipe, SensorChips
+from rsmeta.whole_files import whole_file
 
 _KEY = b"rsmeta"
 _BANDS = TypeAdapter(tuple[Band, ...])
@@ -42,10 +42,16 @@ class PackedChips(ChipSet):
     Args:
         rows: Rows of the split, memory-mapped.
         bands: Number of bands of every chip.
+        classes: Number of classes.
+
+    Raises:
+        ValueError: A label is of none of the classes, or a chip has too few pixels or too many.
     """
 
-    def __init__(self, rows: pa.Table, bands: int) -> None:
+    def __init__(self, rows: pa.Table, bands: int, classes: int) -> None:
         self.labels = rows["label"].to_numpy().astype(np.int64)
+        if not ((self.labels >= 0) & (self.labels < classes)).all():
+            raise ValueError("a label is of no class")
         self._names = rows["name"]
         self._pixel_sizes = rows["pixel_size"]
         self._bands = bands
@@ -54,6 +60,9 @@ class PackedChips(ChipSet):
         for chunk in rows["pixels"].chunks:
             values, offsets = chunk.values.to_numpy(), chunk.offsets.to_numpy()
             self._pixels += [values[start:end] for start, end in pairwise(offsets)]
+        sizes = bands * self._heights.astype(np.int64) * rows["width"].to_numpy()
+        if [len(pixels) for pixels in self._pixels] != sizes.tolist():
+            raise ValueError("pixels do not fill the shape of their chip")
 
     def read(self, index: int) -> NDArray[np.float32]:
         """The chip, read-only; see `ChipSet.read`."""
@@ -94,13 +103,11 @@ def load_packed(config: PackedData, seed: int) -> LabelledData:
             pa.Table.from_batches([b for b in batches if b["split"][0].as_py() == split])
             for split in ("train", "test")
         )
-        data = LabelledData(
-            PackedChips(train, len(bands)),
-            PackedChips(test, len(bands)),
-            tuple(about["classes"]),
-            bands,
+        classes = tuple(about["classes"])
+        train_set, test_set = (
+            PackedChips(rows, len(packed_bands), len(classes)) for rows in (train, test)
         )
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+    except (pa.ArrowException, LookupError, OSError, TypeError, ValueError) as error:
         raise DataError(
             f"packed file '{file}' is damaged or was not written by rsmeta; make it again with: "
             "rsmeta pack RECIPE OUT"
@@ -110,7 +117,7 @@ def load_packed(config: PackedData, seed: int) -> LabelledData:
             f"packed file '{file}' holds the bands {_named(packed_bands)}, the recipe names "
             f"{_named(bands)}; set data.sensor and data.bands to those of the file"
         )
-    return data
+    return LabelledData(train_set, test_set, classes, bands)
 
 
 def _named(bands: Sequence[Band]) -> str:
@@ -162,17 +169,15 @@ def pack_chips(data: LabelledData, file: Path, advance: Callable[[], None] = lam
         },
         {_KEY: json.dumps(about).encode()},
     )
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-                for split, chips in (("train", data.train), ("test", data.test)):
-                    for batch in _batches(chips, split, schema, advance):
-                        writer.write_batch(batch)
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
+        with (
+            whole_file(file) as draft,
+            pa.OSFile(str(draft), "wb") as sink,
+            pa.ipc.new_file(sink, schema) as writer,
+        ):
+            for split, chips in (("train", data.train), ("test", data.test)):
+                for batch in _batches(chips, split, schema, advance):
+                    writer.write_batch(batch)
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"packed file '{file}' cannot be written: {reason}") from error

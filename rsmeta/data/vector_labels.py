@@ -5,14 +5,30 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pyarrow as pa
 import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataSourceError
+from pyogrio.errors import DataLayerError, DataSourceError
+from pyproj.exceptions import ProjError
 
 from rsmeta.data.chip_tally import ChipTally
 from rsmeta.data.scene_rasters import Grid
 from rsmeta.errors import DataError
+from rsmeta.rasters import reason
+
+_READ_ERRORS = (
+    DataSourceError,
+    DataLayerError,
+    pa.ArrowException,
+    ProjError,
+    shapely.errors.ShapelyError,
+    LookupError,
+    OSError,
+    TypeError,
+    ValueError,
+)
+"""What GDAL, Arrow, PROJ and GEOS raise for damaged files, each where it meets the damage."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +65,24 @@ def read_labels(
         tally: Takes down which features are left out.
 
     Raises:
-        DataError: The file or its column cannot be read, it has no CRS, or nothing lies in the
-            scene.
+        DataError: The file or its column cannot be read, it has no CRS or one that does not lead
+            to the scene's, or nothing lies in the scene.
     """
     frame, names = read_named_features(path, layer, column, "data.class_column")
-    geometries = shapely.force_2d(_repaired(frame.geometry.to_numpy(), tally))
+    geometries = shapely.force_2d(frame.geometry.to_numpy())
+    unplaced = _not_finite(geometries)
+    tally.leave_out("feature with coordinates that are no numbers", unplaced.sum())
+    names, geometries = names[~unplaced], _repaired(geometries[~unplaced], tally)
     empty = shapely.is_missing(geometries) | shapely.is_empty(geometries)
     tally.leave_out("feature without a geometry", empty.sum())
     names, geometries = names[~empty], geometries[~empty]
-    pixels = grid.in_pixels(gpd.GeoSeries(geometries, crs=frame.crs))
+    try:
+        pixels = grid.in_pixels(gpd.GeoSeries(geometries, crs=frame.crs))
+    except ProjError as error:
+        raise DataError(
+            f"labels '{path}' have a CRS from which no way leads to the scene's: {reason(error)}; "
+            "give labels in the CRS of the scene"
+        ) from error
     inside = _cut(pixels, grid)
     outside = shapely.is_empty(inside)
     if outside.all():
@@ -137,12 +162,19 @@ def read_vectors(path: Path, layer: str | None) -> gpd.GeoDataFrame:
                 f"labels '{path}' have no layer '{layer}'; they have: {', '.join(layers)}"
             )
         frame = gpd.read_file(path, layer=layer or next(iter(layers), None))
-    except (DataSourceError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"labels '{path}' cannot be read: {reason}") from error
+    except _READ_ERRORS as error:
+        raise DataError(f"labels '{path}' cannot be read: {reason(error)}") from error
     if not isinstance(frame, gpd.GeoDataFrame):
         raise DataError(f"labels '{path}' have no geometries; give points, lines or polygons")
     return frame
+
+
+def _not_finite(geometries: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """Which geometries have a coordinate that is infinite or not a number."""
+    coordinates, index = shapely.get_coordinates(geometries, return_index=True)
+    found = np.zeros(len(geometries), dtype=np.bool_)
+    found[index[~np.isfinite(coordinates).all(axis=1)]] = True
+    return found
 
 
 def _repaired(geometries: NDArray[np.object_], tally: ChipTally) -> NDArray[np.object_]:

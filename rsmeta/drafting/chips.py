@@ -12,7 +12,7 @@ import pandas as pd
 import shapely
 
 from rsmeta.bands import Band
-from rsmeta.data.files import SUFFIXES, read_table
+from rsmeta.data.files import chip_paths, read_table
 from rsmeta.data.statistics import BandAccumulator, BandSummary
 from rsmeta.data.vector_labels import read_named_features
 from rsmeta.errors import DataError
@@ -87,7 +87,7 @@ def list_folder(folder: Path, table: Path, seed: int = 0) -> ChipListing:
 
 
 def _rasters(folder: Path) -> list[Path]:
-    paths = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in SUFFIXES)
+    paths = chip_paths(folder)
     if not paths:
         raise DataError(
             f"chip folder '{folder}' holds no chips; expected FOLDER/train/CLASS/*.tif and "

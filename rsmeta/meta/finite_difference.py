@@ -44,7 +44,7 @@ class FiniteDifference:
         influence = self.optimiser.influence(trajectory)
         direction = [s * v for s, v in zip(influence, slopes, strict=True)]
         length = torch.stack([d.norm() for d in direction]).norm()
-        if not length > 0:
+        if length == 0:
             return Hypergradient(direct, value)
         epsilon = _RELATIVE_STEP / length
         batch = trajectory.steps[-1].batch

@@ -52,7 +52,7 @@ def snapshot(
         stored = optimiser.state.get(parameter, {}).get(name)
         return torch.zeros_like(parameter) if stored is None else stored.detach().clone()
 
-    counts = [int(optimiser.state.get(p, {}).get("step", 0)) for p in parameters[:1]]
+    counts = (int(optimiser.state.get(p, {}).get("step", 0)) for p in parameters)
     return InnerState(
         parameters=[parameter.detach().clone() for parameter in parameters],
         moments=tuple([copied(parameter, name) for parameter in parameters] for name in names),
@@ -103,9 +103,10 @@ class DifferentiableOptimiser:
     def influence(self, trajectory: Trajectory) -> list[Tensor]:
         """How far each parameter's end moves against a gradient that acts in every step.
 
-        The sum over steps of -d theta_K / d g_k with all else held fixed: for SGD with momentum
-        mu, sum_k lr_k (1 - mu^(K-k)) / (1 - mu); for AdamW the same with its first moment, over
-        the root of the second (the adaptation of SAMA, Choe et al. 2023).
+        The sum over the steps k = 1..K of -d theta_K / d g_k with all else held fixed: for SGD with
+        momentum mu, sum_k lr_k (1 - mu^k) / (1 - mu), since step k moves by the gradients of the
+        steps 1..k; for AdamW the same with its bias-corrected first moment, over the root of the
+        second (the adaptation of SAMA, Choe et al. 2023). Weight decay is left out.
         """
         optimiser, rates = self.config.optimiser, [s.learning_rate for s in trajectory.steps]
         decay = optimiser.momentum if isinstance(optimiser, Sgd) else optimiser.beta1

@@ -36,7 +36,7 @@ class InnerState:
         parameters: The inner parameters.
         moments: Running averages of the optimiser, each a list in the order of the parameters:
             one for SGD with momentum, two for AdamW.
-        count: Optimiser steps taken so far.
+        count: Steps that AdamW has taken so far, for its bias correction; 0 for SGD.
     """
 
     parameters: Tensors

@@ -118,7 +118,7 @@ def adapt_kernel(weight: Tensor, mixing: Tensor) -> Tensor:
     Returns:
         Kernel (embedding, C, patch, patch); the very same numbers where M is the identity.
     """
-    if torch.equal(mixing, torch.eye(*mixing.shape)):
+    if torch.equal(mixing, torch.eye(len(mixing))):
         return weight
     return torch.einsum("cs,dsxy->dcxy", mixing.to(weight.dtype), weight)
 

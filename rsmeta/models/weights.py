@@ -22,6 +22,7 @@ from rsmeta.bands import Band, sensor
 from rsmeta.errors import BackboneError
 from rsmeta.models.allocation import allocating
 from rsmeta.models.checkpoint_layouts import encoder_state
+from rsmeta.rasters import reason
 
 EMBEDDED = "embedded"
 _EMBEDDED_FILE = "vit_simulated_optical.safetensors"
@@ -154,6 +155,11 @@ def _torchgeo(name: str, file: Path | None) -> Weights:
             state = dict(entry.get_state_dict(progress=False))
         except OSError as error:
             raise BackboneError(_no_download(f"torchgeo:{name}", error)) from error
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise BackboneError(
+                f"backbone.name 'torchgeo:{name}': what was downloaded is damaged "
+                f"({reason(error)}); delete it from torch's cache and try again"
+            ) from error
     return Weights(architecture, state, _torchgeo_bands(entry.meta))
 
 
@@ -174,9 +180,9 @@ def _torchgeo_bands(meta: dict[str, Any]) -> tuple[Band, ...]:
 
 
 def _no_download(name: str, error: Exception) -> str:
-    reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+    why = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
     return (
-        f"backbone.name '{name}' is not in the cache and could not be downloaded ({reason}); "
+        f"backbone.name '{name}' is not in the cache and could not be downloaded ({why}); "
         "download its weights elsewhere and pass them with backbone.file: PATH.safetensors"
     )
 

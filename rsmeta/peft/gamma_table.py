@@ -1,6 +1,7 @@
 """Start values of modulators, one for all or from another run's table."""
 
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from rsmeta.errors import RecipeError
 from rsmeta.peft.sites import AnySite, named_site
+from rsmeta.rasters import reason
 from rsmeta.recipe import AdditiveMethod
 
 
@@ -42,16 +44,18 @@ def start_values(config: AdditiveMethod, sites: Sequence[AnySite]) -> list[float
 
 def _read(file: Path) -> dict[AnySite, float]:
     try:
-        table = pd.read_csv(file)
+        # A cast to whole numbers refuses 1.5 and inf instead of cutting them off.
+        table = pd.read_csv(file).astype({"block": "Int64", "gamma": "float64"})
         rows = zip(table["block"], table["position"], table["gamma"], strict=True)
-        values = {
-            named_site(None if pd.isna(b) else int(b), str(p)): float(gamma) for b, p, gamma in rows
-        }
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+        sites = [named_site(None if pd.isna(b) else int(b), str(p)) for b, p, _ in rows]
+    except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise RecipeError(
-            [f"peft.gamma_from.file: '{file}' is no table of modulators: {reason}"]
+            [f"peft.gamma_from.file: '{file}' is no table of modulators: {reason(error)}"]
         ) from error
+    values = dict(zip(sites, table["gamma"].tolist(), strict=True))
+    if len(values) < len(sites):
+        twice = next(site for site, count in Counter(sites).items() if count > 1)
+        raise RecipeError([f"peft.gamma_from.file: '{file}' has several modulators of {twice}"])
     if not all(np.isfinite(gamma) and gamma > 0 for gamma in values.values()):
         raise RecipeError([f"peft.gamma_from.file: '{file}' holds a modulator that is not above 0"])
     return values

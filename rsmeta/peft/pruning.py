@@ -70,7 +70,8 @@ def sites_to_keep(
         return largest(contributions, count)
     kept = tuple(site for site, value in contributions.items() if value >= criterion.smallest)
     if not kept:
-        highest = max(contributions.values(), default=math.nan)
+        numbers = [value for value in contributions.values() if not math.isnan(value)]
+        highest = max(numbers, default=math.nan)
         raise PruningError(
             f"threshold {criterion.smallest:g} keeps no site: the largest contribution is "
             f"{highest:.4g}; choose a smaller one"

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -85,10 +86,9 @@ class CellWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with writing(self.path):
+        with writing(self.path), closing(self.dataset):
             if kind is None:
                 self._flush(self._rows_waiting)
-            self.dataset.close()
 
     def append(self, cells: NDArray[Any], valid: NDArray[np.bool_], cell: int) -> None:
         """Add rows below those already there.

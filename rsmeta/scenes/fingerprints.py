@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,7 +14,8 @@ import requests
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from rsmeta.rasters import reading
+from rsmeta.errors import SceneError
+from rsmeta.rasters import open_raster, reading
 from rsmeta.scenes.opening import OpenScene
 from rsmeta.scenes.source import RasterSource
 from rsmeta.scenes.work import SceneWork
@@ -76,7 +78,23 @@ def _files(scene: OpenScene) -> set[str]:
     for layer in scene.layers:
         # A resampled raster is a VRT without a name; what it reads is in `path`.
         found |= {layer.path, *(str(file) for file in layer.dataset.files)}
-    return {file for file in found if file and not file.lstrip().startswith("<")}
+    named = {file for file in found if file and not file.lstrip().startswith("<")}
+    return named | _below(named)
+
+
+def _below(files: set[str]) -> set[str]:
+    """Files of the VRTs among some files: of a VRT of VRTs GDAL names the first below alone."""
+    seen, new = set(files), files
+    while new:
+        named: set[str] = set()
+        for file in sorted(new):
+            if file.casefold().endswith(".vrt"):
+                # One that cannot be opened is told of where it is read.
+                with suppress(SceneError), open_raster(file) as dataset:
+                    named |= {str(name) for name in dataset.files}
+        new = named - seen
+        seen |= new
+    return seen
 
 
 def _file(scene: OpenScene, path: str) -> list[str]:

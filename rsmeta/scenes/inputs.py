@@ -147,7 +147,8 @@ def _expand_one(text: str, bands: BandNames | BandPlaces | None) -> Iterator[Sce
 def _lines(path: Path) -> Iterator[str]:
     """Inputs that a list names; blank lines and those that begin with # do not count."""
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        # Editors on Windows begin a file with a byte order mark.
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as cause:
         raise SceneError(f"list '{path}' cannot be read: {cause}; give text in UTF-8") from cause
     lines = [line for line in lines if line and not line.startswith("#")]

@@ -3,8 +3,8 @@
 import os
 import shutil
 import zipfile
+import zlib
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -16,6 +16,19 @@ from rsmeta.scenes.work import UnitResult
 
 _LOCK = "lock"
 _FIELDS = ("row", "column", "valid_fraction", "probabilities", "valid")
+# Whatever of a compressed file is damaged, zipfile, zlib or numpy meet it first.
+_DAMAGED = (
+    OSError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    SyntaxError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class Journal:
@@ -25,7 +38,7 @@ class Journal:
     the key of the work; those of other keys are removed, for their results are of another model,
     scene or grid. Units are complete or not there: they are renamed when written.
 
-    When the block ends with units in the journal they stay, until `remove` or `discard`.
+    When the block ends with units in the journal they stay, until `remove`.
 
     Args:
         out_dir: Folder of the products, made if missing.
@@ -53,19 +66,22 @@ class Journal:
                     f"'{self._folder}' is in use: another process predicts this scene to the same "
                     "folder; wait for it or choose another --out"
                 ) from cause
-            for entry in self._folder.iterdir():
-                if entry.is_dir() and entry != self._units:
-                    shutil.rmtree(entry)
-            shutil.rmtree(self.stage, ignore_errors=True)
-            self.stage.mkdir(parents=True)
+            try:
+                self._clear()
+            except OSError:
+                self._lock.release()
+                raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _clear(self) -> None:
+        """Remove the units of other keys and an unfinished stage."""
+        for entry in self._folder.iterdir():
+            if entry.is_dir() and entry != self._units:
+                shutil.rmtree(entry)
+        shutil.rmtree(self.stage, ignore_errors=True)
+        self.stage.mkdir(parents=True)
+
+    def __exit__(self, *error: object) -> None:
         shutil.rmtree(self.stage, ignore_errors=True)
         if not any(self._units.glob("*.npz")):
             self.remove()
@@ -83,7 +99,7 @@ class Journal:
         try:
             with np.load(self._file(rows), allow_pickle=False) as stored:
                 return UnitResult(**{name: stored[name] for name in _FIELDS})
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as cause:
+        except _DAMAGED as cause:
             raise SceneError(
                 f"'{self._file(rows)}' of an earlier prediction is damaged; delete "
                 f"'{self._folder}' and predict the scene anew"

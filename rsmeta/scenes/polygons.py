@@ -7,8 +7,6 @@ from typing import Any
 
 import geopandas
 import numpy as np
-import pandas as pd
-import pyogrio
 import pyogrio.errors
 import shapely
 from numpy.typing import NDArray
@@ -21,7 +19,7 @@ from rsmeta.scenes.cell_map import CellMap
 from rsmeta.scenes.grid import TileGrid
 from rsmeta.scenes.ground import Ground
 from rsmeta.scenes.products import writing
-from rsmeta.scenes.qgis_style import style_table
+from rsmeta.scenes.qgis_style import style_table, write_styled
 
 LAYER = "classes"
 
@@ -81,14 +79,7 @@ def write_geopackage(frame: "geopandas.GeoDataFrame", cells: CellMap, path: Path
     """Write polygons as a GeoPackage: the layer `classes`, and its style for QGIS."""
     with writing(path), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "'crs' was not provided")
-        try:
-            frame.to_file(
-                path, driver="GPKG", layer=LAYER, engine="pyogrio", geometry_type="Polygon"
-            )
-            style = pd.DataFrame([style_table(LAYER, cells.legend)])
-            pyogrio.write_dataframe(style, path, layer="layer_styles", driver="GPKG", FID="id")
-        except pyogrio.errors.DataSourceError as cause:
-            raise OSError(str(cause)) from cause
+        write_styled(frame, path, LAYER, style_table(LAYER, cells.legend))
 
 
 def write_geoparquet(frame: "geopandas.GeoDataFrame", path: Path) -> None:
@@ -114,8 +105,6 @@ def write_geojson(frame: "geopandas.GeoDataFrame", path: Path) -> None:
             frame.to_crs("EPSG:4326").to_file(
                 path, driver="GeoJSON", engine="pyogrio", RFC7946="YES"
             )
-        except pyogrio.errors.DataSourceError as cause:
-            raise OSError(str(cause)) from cause
         except pyogrio.errors.FeatureError as cause:
             raise SceneError(
                 f"the scene does not lie on the earth, so that geojson has no degrees to write "

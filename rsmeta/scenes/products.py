@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import rasterio
 import rasterio.shutil
+from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
@@ -29,7 +30,7 @@ class Georeference:
     Attributes:
         crs: Coordinate reference system of the transform; None where unknown.
         transform: Pixel to CRS; the identity where the raster has none.
-        gcps: Ground control points; empty where there are none.
+        gcps: Ground control points; empty where there are none, or a transform, which is exact.
         gcp_crs: Coordinate reference system of the ground control points.
         rpcs: Rational polynomial coefficients; None where there are none.
     """
@@ -42,8 +43,8 @@ class Georeference:
 
     @classmethod
     def of(cls, dataset: DatasetReader) -> Self:
-        """Georeferencing of an open raster."""
-        gcps, gcp_crs = dataset.gcps
+        """Georeferencing of an open raster; of one with a transform, without its GCPs."""
+        gcps, gcp_crs = dataset.gcps if dataset.transform.is_identity else ([], None)
         return cls(dataset.crs, dataset.transform, tuple(gcps), gcp_crs, dataset.rpcs)
 
     @property
@@ -76,7 +77,7 @@ class Georeference:
             dataset.transform = self.transform
         if self.crs is not None:
             dataset.crs = self.crs
-        if self.gcps and self.transform.is_identity:
+        if self.gcps:
             dataset.gcps = (list(self.gcps), self.gcp_crs or CRS())
         if self.rpcs is not None:
             dataset.rpcs = self.rpcs
@@ -98,11 +99,11 @@ def writing(path: Path) -> Iterator[None]:
     """Turn a failure to write a product into one line.
 
     Raises:
-        SceneError: rasterio or the file system refused.
+        SceneError: rasterio, pyogrio or the file system refused.
     """
     try:
         yield
-    except (*RASTER_ERRORS, OSError) as cause:
+    except (*RASTER_ERRORS, DataSourceError, DataLayerError, OSError) as cause:
         raise SceneError(
             f"cannot write '{path}': {reason(cause)}; check permissions and free disk space"
         ) from cause

@@ -1,8 +1,13 @@
 """Styles of vector layers, as QGIS stores them in the table `layer_styles` of a GeoPackage."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from xml.etree import ElementTree
+
+import geopandas
+import pandas as pd
+import pyogrio
 
 from rsmeta.scenes.legend import Legend
 
@@ -43,6 +48,22 @@ def style_row(layer: str, qml: str, description: str) -> dict[str, object]:
         "ui": "",
         "update_time": datetime.now(UTC),
     }
+
+
+def write_styled(
+    frame: "geopandas.GeoDataFrame", path: Path, layer: str, style: Mapping[str, object]
+) -> None:
+    """Write polygons as a layer of a new GeoPackage, with its style for QGIS.
+
+    Args:
+        frame: The polygons.
+        path: The GeoPackage.
+        layer: Name of the layer.
+        style: See `style_row`.
+    """
+    frame.to_file(path, driver="GPKG", layer=layer, engine="pyogrio", geometry_type="Polygon")
+    table = pd.DataFrame([style])
+    pyogrio.write_dataframe(table, path, layer="layer_styles", driver="GPKG", FID="id")
 
 
 def _categories(legend: Legend) -> str:

@@ -83,7 +83,7 @@ class StacScene(SceneSource):
     def _lacks(self, item: pystac.Item, what: str) -> SceneError:
         return SceneError(
             f"scene '{self.origin}' lacks {what}; it has: {', '.join(item.assets) or 'none'}: name "
-            " the asset of each band with --bands BAND=ASSET,..."
+            "the asset of each band with --bands BAND=ASSET,..."
         )
 
 

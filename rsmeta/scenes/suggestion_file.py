@@ -8,13 +8,11 @@ from xml.etree import ElementTree
 import geopandas
 import numpy as np
 import pandas as pd
-import pyogrio
-import pyogrio.errors
 import shapely
 from numpy.typing import NDArray
 
 from rsmeta.scenes.products import writing
-from rsmeta.scenes.qgis_style import style_row
+from rsmeta.scenes.qgis_style import style_row, write_styled
 from rsmeta.scenes.suggest import SuggestedTiles
 
 LAYER = "suggestions"
@@ -61,16 +59,11 @@ def write_suggestions(frame: "geopandas.GeoDataFrame", classes: Sequence[str], p
         path.parent.mkdir(parents=True, exist_ok=True)
         draft.unlink(missing_ok=True)
         try:
-            frame.to_file(
-                draft, driver="GPKG", layer=LAYER, engine="pyogrio", geometry_type="Polygon"
-            )
             style = style_row(LAYER, _style(classes), "Tiles to label")
-            pyogrio.write_dataframe(
-                pd.DataFrame([style]), draft, layer="layer_styles", driver="GPKG", FID="id"
-            )
-        except pyogrio.errors.DataSourceError as cause:
-            raise OSError(str(cause)) from cause
-        draft.replace(path)
+            write_styled(frame, draft, LAYER, style)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 def _outlines(found: SuggestedTiles) -> NDArray[np.object_]:

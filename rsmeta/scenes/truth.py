@@ -6,14 +6,17 @@ from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio import Affine
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from rsmeta.errors import SceneError
 from rsmeta.rasters import open_raster
 from rsmeta.scenes.blend import NO_CLASS
+from rsmeta.scenes.resampling import Grid
 
 _PIXELS_AT_ONCE = 4_000_000
+_LARGEST_SHIFT = 0.5
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,9 @@ def agreement(map_path: str | PathLike[str], truth_path: str | PathLike[str]) ->
             list). Classes are matched by name, so its indexes may differ from the map's.
 
     Raises:
-        SceneError: A raster cannot be read, the shapes differ, one is not uint8 or has no usable
-            `CLASS_NAMES`, an index has no name, or no labelled pixel can be compared.
+        SceneError: A raster cannot be read, the shapes or the places differ, one is not uint8
+            or has no usable `CLASS_NAMES`, an index has no name, or no labelled pixel can be
+            compared.
     """
     with open_raster(map_path) as mapped, open_raster(truth_path) as truth:
         side = _side_of_cell(mapped, truth)
@@ -82,7 +86,7 @@ def agreement(map_path: str | PathLike[str], truth_path: str | PathLike[str]) ->
 def _side_of_cell(mapped: DatasetReader, truth: DatasetReader) -> int:
     """Pixels of the truth along the side of what the map has one value for."""
     side = 1
-    if mapped.shape != truth.shape:
+    if mapped.shape != truth.shape and truth.transform.determinant:
         side = max(1, round(abs(mapped.transform.determinant / truth.transform.determinant) ** 0.5))
     if mapped.shape != (-(-truth.height // side), -(-truth.width // side)):
         raise SceneError(
@@ -90,7 +94,29 @@ def _side_of_cell(mapped: DatasetReader, truth: DatasetReader) -> int:
             f"'{mapped.name}' {mapped.height} × {mapped.width}; allowed is the same grid: "
             "predict at pixel resolution, or resample the truth"
         )
+    _require_one_place(mapped, truth, side)
     return side
+
+
+def _require_one_place(mapped: DatasetReader, truth: DatasetReader, side: int) -> None:
+    """Refuse a truth of another place, as far as both rasters tell theirs.
+
+    Raises:
+        SceneError: The CRS differ, or a corner is half a pixel of the truth or more off.
+    """
+    grid, other = Grid.of(truth), Grid.of(mapped)
+    places = grid.georeference, other.georeference
+    if not all(place.is_mapped for place in places):
+        return
+    frame = grid.frame(other) * Affine.scale(1 / side)
+    height, width = grid.shape
+    corners = [(x, y) for x in (0, width) for y in (0, height)]
+    off = max(abs(a - b) for c in corners for a, b in zip(frame * c, c, strict=True))
+    if places[0].crs != places[1].crs or not off < _LARGEST_SHIFT:
+        raise SceneError(
+            f"truth '{truth.name}' lies elsewhere than the map '{mapped.name}', though it has as "
+            "many pixels; give the truth of the scene that was classified"
+        )
 
 
 def _class_names(raster: DatasetReader) -> list[str]:

@@ -5,7 +5,7 @@ They are told what `history.csv` holds, epoch by epoch, and the results on the t
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -133,15 +133,25 @@ def open_loggers(recipe: Recipe, folder: Path, run: str) -> Iterator[HistoryLogg
         RecipeError: A logger is not installed.
     """
     require_loggers(recipe)
-    kinds = [LOGGERS[name] for name in recipe.loggers]
-    loggers = [kind.build(recipe, folder, run) for kind in kinds]
+    loggers = []
+    with ExitStack() as stack:
+        for name in recipe.loggers:
+            logger = stack.enter_context(_opened(LOGGERS[name], recipe, folder, run))
+            logger.log_hyperparams(recipe.model_dump(mode="json"))
+            loggers.append(logger)
+        yield HistoryLogging(loggers)
+
+
+@contextmanager
+def _opened(kind: LoggerKind, recipe: Recipe, folder: Path, run: str) -> Iterator[Logger]:
+    """A logger; it is ended whatever becomes of the others."""
+    logger = kind.build(recipe, folder, run)
     status = "failed"
     try:
-        for logger in loggers:
-            logger.log_hyperparams(recipe.model_dump(mode="json"))
-        yield HistoryLogging(loggers)
+        yield logger
         status = "success"
     finally:
-        for kind, logger in zip(kinds, loggers, strict=True):
+        try:
             logger.finalize(status)
+        finally:
             kind.close(logger)

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rsmeta.data.chips import centre_crop
 from rsmeta.data.inspection import inspect_data
 from rsmeta.data.sources import load_data
 from rsmeta.errors import DataError
@@ -344,3 +345,21 @@ def test_a_chip_is_read_once_and_kept(load, table, rows, tmp_path):
 def test_the_tile_is_the_most_frequent_shorter_side(load, table, rows, write_chip):
     write_chip("images/one.tif", np.ones((1, 40, 30), dtype=np.uint8))
     assert load(source="table", file=str(table(rows))).tile_size == 8
+
+
+def test_hidden_copies_are_neither_chips_nor_classes(load, folder, write_chip):
+    """Jupyter keeps `.ipynb_checkpoints`, macOS a `._name` beside each file."""
+    write_chip("chips/train/.ipynb_checkpoints/0-checkpoint.tif", chip(9))
+    write_chip("chips/train/a/._2.tif", chip(9))
+    (folder / "train" / "b" / "folder.tif").mkdir()
+    data = load(source="folder", root=folder)
+    assert data.classes == ("a", "b")
+    assert values(data.train) == [2, 3, 1]
+
+
+def test_the_middle_of_a_chip_does_not_keep_all_of_it_in_memory():
+    """What is cached counts by its own bytes."""
+    chip = np.arange(2 * 9 * 7, dtype=np.float32).reshape(2, 9, 7)
+    middle = centre_crop(chip, 3, "chip")
+    np.testing.assert_array_equal(middle, chip[:, 3:6, 2:5])
+    assert middle.base is None

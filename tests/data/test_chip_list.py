@@ -249,3 +249,25 @@ def test_a_truncated_photograph_is_told(load, files):
 def test_a_photograph_smaller_than_the_crop_is_told(load):
     with pytest.raises(DataError, match=r"8 x 12 pixels, fewer than data\.crop 9"):
         load(photo={}, crop=9).train.read(0)
+
+
+@pytest.mark.parametrize("label", ["65534", "99999999999", "9" * 5000])
+def test_a_label_beyond_all_class_maps_is_a_malformed_line(load, files, label):
+    """A list of time stamps in the place of labels would name billions of classes."""
+    (files / "train.txt").write_text(f"train/b.png 0\ntrain/c.png {label}\n")
+    [line] = refused(load)
+    assert "line 2:" in line
+    assert line.endswith("a label from 0 to 65533")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_path(load, files):
+    text = (files / "train.txt").read_text()
+    (files / "train.txt").write_text(text, encoding="utf-8-sig")
+    assert len(load().train) == 4
+
+
+def test_categories_that_name_a_class_twice_are_one_line(load, files):
+    ids = [{"id": number, "name": name} for number, name in ((0, "a"), (1, "b"), (1, "c"))]
+    (files / "names").write_text(json.dumps(ids))
+    [line] = refused(load, class_names={"file": files / "names", "layout": "categories"})
+    assert "an 'id' stands twice" in line

@@ -342,3 +342,26 @@ def test_the_recipe_validates_on_a_miniature_and_has_the_paper_s_groups(
     groups = assign_groups(np.array([COUNTS[name] for name in PAPER_CLASSES]), whole.long_tail)
     for group, names in PAPER_GROUPS.items():
         assert {n for n, g in zip(PAPER_CLASSES, groups, strict=True) if g == group} == names
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "3", "\x00"])
+def test_settings_of_another_kind_are_one_line(load, root, tmp_path, content):
+    dota(root, ["P0"], ["P7"])
+    load()
+    (tmp_path / "chips" / "settings.json").write_text(content)
+    with pytest.raises(DataError, match=r"settings\.json' is damaged"):
+        load()
+
+
+def test_a_chip_that_cannot_be_written_leaves_no_half_of_it(load, root, tmp_path, monkeypatch):
+    dota(root, ["P0"], ["P7"])
+
+    def full(image, path, *arguments, **options):
+        path.write_bytes(b"half a chip")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(DataError, match="No space left"):
+        load()
+    files = [path.name for path in (tmp_path / "chips").rglob("*") if path.is_file()]
+    assert files == ["settings.json"]

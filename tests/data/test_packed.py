@@ -2,6 +2,7 @@ import hashlib
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pytest
 import yaml
 
@@ -167,3 +168,19 @@ def test_the_command_packs_and_says_what_to_write_in_the_recipe(tmp_path):
     [line] = [text for text in done.stdout.splitlines() if text.startswith("data:")]
     config = PackedData.model_validate(yaml.safe_load(line.removeprefix("data:")))
     assert len(load_packed(config, seed=0).train) == 33
+
+
+@pytest.mark.parametrize(("column", "value"), [("label", 7), ("label", -1), ("height", 3)])
+def test_rows_that_contradict_the_file_are_one_line(ragged, tmp_path, column, value):
+    """A label of no class, and a shape that its pixels do not fill."""
+    file = tmp_path / "chips.arrow"
+    pack_chips(ragged, file)
+    table = pa.ipc.open_file(file.read_bytes()).read_all()
+    number = table.schema.get_field_index(column)
+    values = pa.array([value, *table[column].to_pylist()[1:]], table.schema.field(column).type)
+    changed = table.set_column(number, table.schema.field(column), values)
+    with pa.ipc.new_file(str(file), changed.schema) as writer:
+        for split in ("train", "test"):
+            writer.write(changed.filter(pyarrow.compute.equal(changed["split"], split)))
+    with pytest.raises(DataError, match="is damaged or was not written by rsmeta"):
+        load_packed(section(file), seed=0)

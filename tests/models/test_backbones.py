@@ -300,3 +300,18 @@ def test_torchgeo_weights_of_the_same_bands_are_used_as_they_are(tmp_path):
     built = build_backbone(name, tmp_path / "weights.safetensors", 224, bands).model.eval()
     images = torch.randn(1, 2, 224, 224)
     assert torch.equal(built(images), plain(images))
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("invalid hash value"), EOFError("Ran out of input")]
+)
+def test_a_damaged_download_from_torchgeo_is_one_line(refused, monkeypatch, error):
+    from torchvision.models import WeightsEnum
+
+    def damaged(weights, *arguments, **options):
+        raise error
+
+    monkeypatch.setattr(WeightsEnum, "get_state_dict", damaged)
+    message = refused("torchgeo:ViTSmall16_Weights.SENTINEL1_GRD_MAE")
+    assert str(error) in message
+    assert "delete it from torch's cache" in message

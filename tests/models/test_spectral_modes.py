@@ -162,3 +162,17 @@ def test_bands_that_the_model_never_sees_are_named(tiny_recipe, values, unread):
 def test_scratch_has_no_pretrained_kernel(tiny_recipe):
     with pytest.raises(ValueError, match=r"backbone.spectral has no effect"):
         tiny_recipe(peft={"method": "scratch"}, backbone={"spectral": {"mode": "matched"}})
+
+
+@pytest.mark.parametrize("mode", ["matched", "random"])
+def test_rgb_keeps_its_kernel_beside_a_band_that_reads_nothing(mode):
+    infrared = next(band for band in S2 if band.name == "B08")
+    found = kernel((*RGB, infrared), mode)
+    assert found.shape[1] == 4
+    if mode == "matched":
+        assert torch.equal(found[:, :3], WEIGHT)
+        assert not found[:, 3].any()
+    else:
+        scale = found[0, 0, 0, 0] / WEIGHT[0, 0, 0, 0]
+        torch.testing.assert_close(found[:, :3], scale * WEIGHT)
+        assert found[:, 3].std() > 0

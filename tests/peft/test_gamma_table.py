@@ -82,3 +82,20 @@ def test_a_run_trains_with_the_modulators_of_another_and_needs_it_no_more(tiny_r
 def test_two_starts_are_an_error(table):
     with pytest.raises(ValidationError, match="leave one out"):
         Lora(gamma=2, gamma_from=GammaTable(file=table))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("inf,q,1", "is no table of modulators"),
+        ("1.5,q,1", "is no table of modulators"),
+        ("0,q,large", "is no table of modulators"),
+        ("0,q,1\n0,fc1,2\n0,q,3", "has several modulators of block 0 q"),
+    ],
+)
+def test_blocks_are_whole_numbers_and_stand_once(tmp_path, rows, message):
+    """A block of 1.5 is not 1, and of two values none is taken without a word."""
+    (file := tmp_path / "wrong.csv").write_text(f"block,position,gamma\n{rows}\n")
+    with pytest.raises(RecipeError, match=message) as error:
+        start_values(starting(file, "mean"), SITES[:1])
+    assert len(str(error.value).splitlines()) == 1

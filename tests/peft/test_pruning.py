@@ -164,3 +164,10 @@ def test_what_is_dropped_stays_dropped_and_nothing_is_multiplied_before():
     bank.keep_only(bank.sites[2:])
     assert bank.left == bank.sites[2:3]
     assert "kept" not in bank.state_dict()
+
+
+def test_a_threshold_that_keeps_nothing_names_the_largest_number():
+    """What is not a number would come out as the largest where it stands first."""
+    for values in ({Q0: math.nan, Q1: 0.4}, {Q0: 0.4, Q1: math.nan}):
+        with pytest.raises(PruningError, match=r"the largest contribution is 0.4;"):
+            sites_to_keep(values, Threshold(0.5))

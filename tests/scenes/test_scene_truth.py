@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 
 from rsmeta.errors import SceneError
 from rsmeta.scenes import agreement, predict_scene
@@ -82,3 +83,29 @@ def test_truth_that_is_no_class_raster(write_scene):
     truth = write_scene(np.zeros((1, 4, 4), dtype=np.float32), "truth.tif")
     with pytest.raises(SceneError, match="float32"):
         agreement(mapped, truth)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"transform": Affine(10, 0, 500_300, 0, -10, 5_800_000)},
+        {"transform": Affine(20, 0, 500_000, 0, -20, 5_800_000)},
+        {"crs": "EPSG:32633"},
+    ],
+    ids=["beside", "larger pixels", "other zone"],
+)
+@pytest.mark.parametrize("resolution", ["pixel", "cell"])
+def test_the_truth_of_another_place_is_refused(
+    write_scene, noise, constant, tmp_path, place, resolution
+):
+    """It has as many pixels, and would give numbers that mean nothing."""
+    here = {"transform": Affine(10, 0, 500_000, 0, -10, 5_800_000), "crs": "EPSG:32632"}
+    scene = write_scene(noise(40, 30), **here)
+    done = predict_scene(scene, constant(), tmp_path / "out", stride=4, resolution=resolution)
+    labels = np.zeros((1, 40, 30), dtype=np.uint8)
+    for where, name in ((here, "here.tif"), ({**here, **place}, "there.tif")):
+        with rasterio.open(write_scene(labels, name, **where), "r+") as dataset:
+            dataset.update_tags(CLASS_NAMES=json.dumps(CLASSES))
+    assert agreement(done.classes, tmp_path / "here.tif").labelled == 1200
+    with pytest.raises(SceneError, match=r"lies elsewhere than the map|is the same grid"):
+        agreement(done.classes, tmp_path / "there.tif")

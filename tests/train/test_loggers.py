@@ -14,6 +14,7 @@ from rsmeta.finetuning import finetune, resume
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import validate
 from rsmeta.runs import HISTORY
+from rsmeta.train.loggers import LOGGERS, LoggerKind, open_loggers
 from rsmeta.validation import validate_recipe
 
 SMALL = {"source": "simulator", "largest_class": 4, "imbalance": 2, "test_per_class": 1}
@@ -163,3 +164,42 @@ def test_unknown_and_doubled_loggers_are_refused(tiny_recipe):
         validate(Recipe, values | {"loggers": ["csv"]})
     with pytest.raises(RecipeError, match="twice"):
         validate(Recipe, values | {"loggers": ["wandb", "wandb"]})
+
+
+class Ending:
+    """A logger that writes down how it ended, and may fail to."""
+
+    def __init__(self, name, ended, fails):
+        self.name, self.ended, self.fails = name, ended, fails
+
+    def log_hyperparams(self, values):
+        pass
+
+    def finalize(self, status):
+        self.ended.append((self.name, status))
+        if self.fails:
+            raise OSError("the server is gone")
+
+
+def test_every_logger_ends_whatever_becomes_of_the_others(tiny_recipe, tmp_path, monkeypatch):
+    """One cannot be made or ended: the others end all the same, and are told of it."""
+    ended = []
+
+    def refuse(recipe, folder, run):
+        raise OSError("no connection")
+
+    def kind(name, fails=False):
+        return LoggerKind("lightning", lambda *_: Ending(name, ended, fails))
+
+    recipe = tiny_recipe(loggers=["tensorboard", "mlflow"])
+    monkeypatch.setitem(LOGGERS, "tensorboard", kind("first"))
+    monkeypatch.setitem(LOGGERS, "mlflow", LoggerKind("lightning", refuse))
+    with pytest.raises(OSError, match="no connection"), open_loggers(recipe, tmp_path, "run"):
+        pass
+    assert ended == [("first", "failed")]
+
+    ended.clear()
+    monkeypatch.setitem(LOGGERS, "mlflow", kind("second", fails=True))
+    with pytest.raises(OSError, match="is gone"), open_loggers(recipe, tmp_path, "run"):
+        pass
+    assert {name for name, _ in ended} == {"first", "second"}
