@@ -1,11 +1,8 @@
-"""Which tiles of a scene are worth a label: uncertain, of rare classes, and unlike each other."""
+"""Which tiles of a scene are worth a label: of rare classes, uncertain, and unlike each other."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
-
-_SAME = 0.5
-_LAST = 1e-3
 
 
 def rarity(counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -25,13 +22,15 @@ def informativeness(
 ) -> NDArray[np.float64]:
     """How much the label of each tile is expected to tell.
 
-    Uncertainty times rarity: the entropy of the prediction over its largest value,
-    - sum_c p_c ln p_c / ln C (Settles 2009, Active Learning Literature Survey, section 3.1), and
-    the expected weight of the true class, sum_c p_c w_c.
+    (sum_c p_c w_c) (1 + u) s^3, with
 
-    A tile across the border of two things is uncertain whatever the model learns, and nobody can
-    label it. Where the probability that a tile and those around it are of one class, sum_c p_c q_c,
-    is below one half, it is a further factor, with 0.001: such tiles come last.
+    - the expected weight of the true class, sum_c p_c w_c: of rare classes even a label that the
+      model is sure of tells something, as a few hundred labels of the others do not;
+    - the uncertainty u, the entropy of the prediction over its largest value,
+      - sum_c p_c ln p_c / ln C (Settles 2009, Active Learning Literature Survey, section 3.1);
+    - the probability s = sum_c p_c q_c that a tile and one that overlaps it are of one class. A
+      tile across the border of two things is uncertain whatever the model learns, and nobody can
+      label it; the cube weighs that as much as rarity.
 
     Args:
         probabilities: p, (tiles, classes), calibrated, two classes at least.
@@ -44,8 +43,8 @@ def informativeness(
     exact = probabilities.astype(np.float64)
     uncertainty = entr(exact).sum(axis=1) / np.log(exact.shape[1])
     same = (exact * around).sum(axis=1)
-    scores: NDArray[np.float64] = uncertainty * (exact @ weights)
-    return np.where(same >= _SAME, scores, _LAST * same * scores)
+    scores: NDArray[np.float64] = (exact @ weights) * (1 + uncertainty) * same**3
+    return scores
 
 
 def mean_around(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:

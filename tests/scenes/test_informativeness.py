@@ -6,32 +6,32 @@ from rsmeta.scenes.informativeness import diverse_batch, informativeness, mean_a
 
 
 @pytest.mark.parametrize("classes", [2, 5, 40])
-def test_informativeness_is_entropy_times_rarity_with_border_tiles_last(classes):
+def test_informativeness_is_rarity_and_uncertainty_of_tiles_like_their_neighbours(classes):
     rng = np.random.default_rng(classes)
     probabilities = rng.dirichlet(np.full(classes, 1 / classes), 200)
     around = rng.dirichlet(np.full(classes, 0.3), 200)
     around[::2] = probabilities[::2]
     counts = rng.integers(1, 300, classes)
-    expected, border = [], 0
+    expected = []
     for p, q in zip(probabilities, around, strict=True):
         same = sum(p[c] * q[c] for c in range(classes))
-        score = entropy(p, base=classes) * sum(
-            p[c] * counts.max() / counts[c] for c in range(classes)
-        )
-        expected.append(score if same >= 0.5 else score * same / 1000)
-        border += same < 0.5
-    assert 0 < border < 200
+        weight = sum(p[c] * counts.max() / counts[c] for c in range(classes))
+        expected.append(weight * (1 + entropy(p, base=classes)) * same * same * same)
     found = informativeness(probabilities, rarity(counts), around)
     assert np.allclose(found, expected, atol=1e-12)
 
 
-def test_certain_tiles_tell_nothing_and_rare_classes_tell_more():
+def test_rare_classes_tell_more_uncertain_tiles_too_and_border_tiles_little():
     weights = rarity(np.array([100, 100, 1]))
     assert list(weights) == [1, 1, 100]
-    tiles = np.array([[1.0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5]])
-    certain, common, rare = informativeness(tiles, weights, tiles)
-    assert certain == 0
-    assert rare == pytest.approx(50.5 * common)
+    common, doubtful, rare = [1.0, 0, 0], [0.8, 0.2, 0], [0.0, 0, 1]
+    tiles = np.array([common, doubtful, rare, rare])
+    around = np.array([common, common, rare, [0.9, 0, 0.1]])
+    certain, uncertain, inside, border = informativeness(tiles, weights, around)
+    assert certain == 1
+    assert uncertain / 0.8**3 > certain
+    assert inside == 100
+    assert border == pytest.approx(0.1)
 
 
 def test_the_mean_around_is_that_of_the_eight_neighbours():
