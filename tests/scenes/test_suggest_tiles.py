@@ -146,6 +146,9 @@ def test_the_file_has_tiles_with_an_empty_label_and_a_style(place, write_scene, 
     assert (frame.crs.to_epsg() if code else frame.crs) in (code, None) or place == "nothing"
     style = pyogrio.read_dataframe(path, layer="layer_styles").iloc[0]
     assert style["f_table_name"] == "suggestions"
+    # The columns that QGIS looks for.
+    texts = {"f_table_catalog", "f_table_schema", "f_geometry_column", "styleName", "styleSLD"}
+    assert texts | {"useAsDefault", "description", "owner", "ui", "update_time"} <= {*style.index}
     check_style(ElementTree.fromstring(style["styleQML"]), Featured.classes)
 
 
