@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test schema trust lowest coverage wheel sbom audit clean
+.PHONY: demo test schema trust lowest coverage mutation wheel sbom audit clean
 
 demo: .venv/demo.stamp
 	mkdir -p demo
@@ -53,6 +53,10 @@ coverage: .venv/test.stamp
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+# A sample of mutants of peft/, meta/ and scenes/; goes on where it was interrupted.
+mutation: .venv/test.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutation.py --seed $(or $(SEED),0)
+
 wheel: .venv/test.stamp
 	$(BIN)/python -m hatchling build -t wheel
 
@@ -79,4 +83,4 @@ audit: .venv-release/wheel.stamp .venv-tools/tools.stamp
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-* demo predictions dist
+	rm -rf .venv .venv-* demo predictions dist mutants

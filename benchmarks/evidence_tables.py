@@ -183,6 +183,28 @@ def trust_table() -> str:
     return "\n".join(lines)
 
 
+def mutation_table() -> str:
+    """Mutants killed by folder, one row a sample, and how many there are."""
+    result = json.loads((RESULTS / "mutation.json").read_text(encoding="utf-8"))
+    folders = list(result["mutants"])
+    lines = ["| seed of the sample | " + " | ".join(folders) + " | all |"]
+    lines.append("|---" * (len(folders) + 2) + "|")
+    for sample in result["samples"]:
+        cells = [_killed(sample[name]) for name in [*folders, "all"]]
+        lines.append(f"| {sample['seed']} | {' | '.join(cells)} |")
+    counts = [f"{count:,}" for count in result["mutants"].values()]
+    lines.append(
+        f"| mutants there are | {' | '.join(counts)} | {sum(result['mutants'].values()):,} |"
+    )
+    return "\n".join(lines)
+
+
+def _killed(row: dict[str, float]) -> str:
+    waiting = int(row.get("not checked", 0))
+    text = f"{row['share_killed']:.0%} of {row['sampled'] - waiting}"
+    return f"{text}, {waiting} not run" if waiting else text
+
+
 def suggestions_table() -> str:
     """Labels and accuracy by where the labels come from, and the difference over seeds."""
     table = pd.DataFrame(json.loads((RESULTS / "suggest_labels.json").read_text())["rows"])
@@ -221,6 +243,7 @@ def fill(text: str) -> str:
         "scene_throughput": throughput_line,
         "terratorch": terratorch_table,
         "trust": trust_table,
+        "mutation": mutation_table,
         "suggestions": suggestions_table,
     }
     for name, make in parts.items():

@@ -60,6 +60,12 @@ def test_features_start_where_they_were(method):
     assert torch.equal(with_bands(images()), without(images()))
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_no_tensor_that_is_computed_is_stored(method):
+    holder = adapted(CONFIGS[method])
+    assert set(holder.state_dict()) == {name for name, _ in holder.named_parameters()}
+
+
 @pytest.mark.parametrize("variant", [{}, {"pre_norm": True}], ids=["bias", "no bias"])
 def test_the_kernel_is_the_sum_of_the_formula(variant):
     holder = adapted(Lora(rank=2), **variant)

@@ -60,6 +60,18 @@ def test_a_part_of_a_fused_layer_gets_exactly_its_own_update(positions):
     torch.testing.assert_close(layer(x), merged, rtol=1e-12, atol=1e-12)
 
 
+def test_updates_are_compared_with_the_weights_of_their_own_part():
+    torch.manual_seed(0)
+    base = torch.nn.Linear(WIDTH, 3 * WIDTH).double().requires_grad_(False)
+    q, v = Site(0, Position.Q), Site(0, Position.V)
+    bank = ModulatorBank([q, v], [0.7, 1.3], learned=True).double()
+    layer = LoRALinear(base, [q, None, v], RANK, 2.0, bank).double()
+    torch.nn.init.normal_(layer.up)
+    updates, weights = layer.update().detach().split(WIDTH), base.weight.split(WIDTH)
+    expected = {s: float(updates[i].norm() / weights[i].norm()) for s, i in ((q, 0), (v, 2))}
+    assert layer.relative_updates() == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("alpha", [None, 1.0, 16.0])
 @pytest.mark.parametrize("rank", [1, 4])
 def test_equals_hugging_face_peft_in_values_and_gradients(alpha, rank):

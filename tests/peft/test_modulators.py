@@ -91,3 +91,9 @@ def test_a_bank_is_constant_no_longer_after_an_error():
     with pytest.raises(ZeroDivisionError), bank.constant():
         1 / 0  # noqa: B018
     assert bank.gamma().requires_grad
+
+
+@pytest.mark.parametrize("start", [[1.0], [1.0, 1.0, 1.0]])
+def test_every_site_has_one_start(start):
+    with pytest.raises(ValueError, match="zip"):
+        ModulatorBank([Site(0, Position.Q), Site(0, Position.K)], start, learned=True)

@@ -46,6 +46,14 @@ def test_blocks_with_the_same_line_share_a_row_and_the_total_is_their_sum():
     assert ["trainable", str(3 * 48 + 3 * 120 + 36 + 6)] in rows
 
 
+def test_a_line_of_its_own_has_no_factor():
+    lines = plan(Lora(positions=["q"], blocks=[3], rank=2), vit(depth=4))
+    rows = shown(plan_table(lines, head=1_036, modulators=1))
+    assert ["3", "q", "lora", "2", "48"] in rows
+    assert ["head", "1,036"] in rows
+    assert ["modulators", "outer", "loop", "1"] in rows
+
+
 def test_a_plan_without_lines_has_head_and_total():
     rows = shown(plan_table(plan(LinearProbe(), vit()), head=36, modulators=0))
     assert ["head", "36"] in rows

@@ -94,7 +94,8 @@ def test_coarser_bands_are_read_bilinearly_on_the_finest_grid(
         ({"transform": from_origin(500_040, 4_800_000, 20, 20)}, "covers another place"),
         ({"transform": FINE}, "covers another place"),
         ({"transform": COARSE, "crs": "EPSG:32632"}, "EPSG:32632.*one CRS a scene"),
-        ({"transform": None}, "without a transform"),
+        ({"transform": None}, "EPSG:32631 without a transform.*band of its scene in EPSG:32631;"),
+        ({"transform": COARSE, "crs": None}, "lies in no CRS, another"),
     ],
 )
 def test_bands_that_do_not_lie_on_one_another(write_scene, noise, other, message):

@@ -60,6 +60,27 @@ def test_a_map_of_cells_counts_as_the_same_map_of_pixels(
     assert cells == pixels
 
 
+@pytest.mark.parametrize("pixels_at_once", [1, 70, 1000])
+@pytest.mark.parametrize("side", [1, 3])
+def test_every_pixel_counts_once_however_many_are_read_at_once(
+    write_scene, write_truth, monkeypatch, pixels_at_once, side
+):
+    monkeypatch.setattr("rsmeta.scenes.truth._PIXELS_AT_ONCE", pixels_at_once)
+    rng = np.random.default_rng(2)
+    cells = rng.integers(0, 3, (7, 8))
+    found = cells.repeat(side, axis=0).repeat(side, axis=1)
+    true = rng.integers(0, 3, found.shape)
+    mapped = write_truth(cells[None], json.dumps(CLASSES), "map.tif")
+    with rasterio.open(mapped, "r+") as dataset:
+        dataset.transform = rasterio.Affine(10 * side, 0, 500_000, 0, -10 * side, 4_800_000)
+    result = agreement(mapped, write_truth(true[None], json.dumps(CLASSES)))
+    assert result.labelled == true.size
+    assert result.overall == pytest.approx((true == found).mean())
+    assert result.recall == pytest.approx(
+        {name: (found[true == i] == i).mean() for i, name in enumerate(CLASSES)}
+    )
+
+
 @pytest.mark.parametrize(
     ("truth", "names", "message"),
     [

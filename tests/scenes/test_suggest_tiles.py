@@ -1,3 +1,5 @@
+from xml.etree import ElementTree
+
 import geopandas as gpd
 import numpy as np
 import pyogrio
@@ -144,4 +146,36 @@ def test_the_file_has_tiles_with_an_empty_label_and_a_style(place, write_scene, 
     assert (frame.crs.to_epsg() if code else frame.crs) in (code, None) or place == "nothing"
     style = pyogrio.read_dataframe(path, layer="layer_styles").iloc[0]
     assert style["f_table_name"] == "suggestions"
-    assert all(f'name="{name}"' in style["styleQML"] for name in Featured.classes)
+    # The columns that QGIS looks for.
+    texts = {"f_table_catalog", "f_table_schema", "f_geometry_column", "styleName", "styleSLD"}
+    assert texts | {"useAsDefault", "description", "owner", "ui", "update_time"} <= {*style.index}
+    check_style(ElementTree.fromstring(style["styleQML"]), Featured.classes)
+
+
+def check_style(style, classes):
+    """What QGIS reads: outlines without filling, ranks as labels, a list of classes to choose."""
+    assert style.tag == "qgis"
+    assert style.attrib["version"].startswith("3.")
+    assert style.attrib["labelsEnabled"] == "1"
+    assert {"Symbology", "Labeling", "Forms"} <= {*style.attrib["styleCategories"].split("|")}
+    renderer = style.find("renderer-v2[@type='singleSymbol']")
+    (layer,) = renderer.findall("symbols/symbol[@type='fill'][@name='0']/layer")
+    assert (layer.attrib["class"], layer.attrib["enabled"]) == ("SimpleFill", "1")
+    filling = {o.attrib["name"]: o.attrib["value"] for o in layer.findall("Option/Option")}
+    assert (filling["style"], filling["outline_style"]) == ("no", "solid")
+    colour = filling["outline_color"]
+    assert float(filling["outline_width"]) > 0
+    (text,) = style.findall("labeling[@type='simple']/settings/text-style")
+    assert (text.attrib["fieldName"], text.attrib["isExpression"]) == ("rank", "0")
+    assert text.attrib["textColor"] == colour
+    assert float(text.attrib["fontSize"]) > 0
+    (around,) = text.findall("text-buffer[@bufferDraw='1']")
+    assert around.attrib["bufferColor"] != colour
+    (editor,) = style.findall("fieldConfiguration/field[@name='label']/editWidget")
+    assert editor.attrib["type"] == "ValueMap"
+    entries = editor.findall(
+        "config/Option[@type='Map']/Option[@name='map'][@type='List']/Option[@type='Map']/Option"
+    )
+    assert [entry.attrib["name"] for entry in entries] == list(classes)
+    assert all(e.attrib["value"] == e.attrib["name"] for e in entries)
+    assert all(e.attrib["type"] == "QString" for e in entries)
