@@ -55,6 +55,7 @@ coverage: .venv/test.stamp
 
 # A sample of mutants of peft/, meta/ and scenes/; goes on where it was interrupted.
 mutation: .venv/test.stamp
+	$(BIN)/pip install --quiet --disable-pip-version-check 'mutmut>=3.8'
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutation.py --seed $(or $(SEED),0)
 
 wheel: .venv/test.stamp

@@ -18,7 +18,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from mutmut.stats import status_by_exit_code
 from tested import ROOT, last_line, run
 
 FOLDERS = ("peft", "meta", "scenes")
@@ -32,6 +31,8 @@ FIRST = "rsmeta.peft.norms.x_relative_norm__mutmut_1"  # mutmut makes all before
 
 def outcomes() -> dict[str, str]:
     """What became of every mutant so far, by its name."""
+    from mutmut.stats import status_by_exit_code
+
     found = {}
     for folder in FOLDERS:
         for path in sorted((MUTANTS / "rsmeta" / folder).rglob("*.meta")):
