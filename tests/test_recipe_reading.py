@@ -45,6 +45,17 @@ def problems(read):
         ("inner: {epochs: many}", "inner.epochs: 'many': ", ["integer"]),
         ("inner: {learning_rate: 0}", "inner.learning_rate: 0: ", ["greater than 0"]),
         ("inner: {optimiser: {momentum: 1}}", "inner.optimiser.momentum: 1: ", ["less than 1"]),
+        (
+            "inner: {optimiser: {name: adamw, beta2: 0.8}}",
+            "inner.optimiser: ",
+            ["beta2 0.8", "beta1 0.9", "larger than the square of beta1, 0.81"],
+        ),
+        ("outer: {class_prior: learnt}", "outer.class_prior: 'learnt': ", ["'learned'"]),
+        (
+            "outer: {class_prior: learned}\npeft: {method: bitfit}",
+            "recipe: outer.class_prior learned: ",
+            ["peft.modulators"],
+        ),
         ("inner: {epoch: 3}", "inner.epoch: unknown key", ["did you mean 'epochs'?"]),
         ("outer: {resample: batch}", "outer.resample: 'batch': ", ["'epoch'", "'never'"]),
         ("outer: {fraction: 1}", "outer.fraction: 1: ", ["less than 1"]),

@@ -5,6 +5,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 
 from rsmeta.model_card import current_versions
@@ -49,7 +50,10 @@ def write_description(model: TrainedModel, folder: Path, template: str, **values
         values: What goes into the template beside the facts.
     """
     facts = describe(model)
-    save_file({"weight": model.classifier.head.weight.detach().contiguous()}, folder / HEAD)
+    head = model.classifier.head
+    shift = torch.zeros(len(head.weight)) if head.shift is None else head.shift
+    tensors = {"weight": head.weight, "shift": shift}
+    save_file({name: t.detach().contiguous() for name, t in tensors.items()}, folder / HEAD)
     write_json(folder / FACTS, facts)
     text = (files("rsmeta.assets") / template).read_text(encoding="utf-8")
     words = {name: ", ".join(facts[name]) for name in ("classes", "bands")}

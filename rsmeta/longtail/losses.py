@@ -43,14 +43,14 @@ def build_loss(config: Loss, counts: NDArray[np.int64], scale: float = Head().sc
     return LOSSES[type(config)](config, counts, scale)
 
 
-def _log_prior(counts: NDArray[np.int64]) -> Tensor:
+def log_prior(counts: NDArray[np.int64]) -> Tensor:
     """Logarithm of the class shares, (classes,), float64."""
     return torch.from_numpy(counts / counts.sum()).log()
 
 
 def logit_adjusted(tau: float, counts: NDArray[np.int64]) -> Criterion:
     """Cross-entropy of f_y(x) + tau * log pi_y, pi the class shares (Menon et al. 2021, eq. 10)."""
-    adjustment = tau * _log_prior(counts)
+    adjustment = tau * log_prior(counts)
 
     def criterion(logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits + adjustment.to(logits), labels)
@@ -170,8 +170,8 @@ def lader(penalty: float, counts: NDArray[np.int64]) -> Criterion:
         penalty: Factor of the quadratic term, the paper's lambda.
         counts: Training chips of each class, (classes,), all > 0.
     """
-    log_prior = _log_prior(counts)
-    log_importance = -log_prior - math.log(len(counts))
+    log_shares = log_prior(counts)
+    log_importance = -log_shares - math.log(len(counts))
 
     def criterion(logits: Tensor, labels: Tensor) -> Tensor:
         members = F.one_hot(labels, logits.shape[-1])  # (batch, classes)
@@ -180,7 +180,7 @@ def lader(penalty: float, counts: NDArray[np.int64]) -> Criterion:
         weighted = logits + log_importance.to(logits)[labels, None]
         log_z = weighted.logsumexp(dim=0) - math.log(len(labels))
         losses = log_z - own + penalty * log_z**2
-        return (log_prior.exp().to(logits) * (chips > 0) * losses).sum()
+        return (log_shares.exp().to(logits) * (chips > 0) * losses).sum()
 
     return criterion
 

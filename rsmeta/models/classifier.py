@@ -103,13 +103,13 @@ class ChipClassifier(nn.Module):
         return torch.autocast(inputs.device.type, dtype=self._dtype, enabled=low)
 
     def inner_parameters(self) -> list[nn.Parameter]:
-        """What the inner loop trains: adapters and head, but not the modulators."""
+        """What the inner loop trains: adapters and head, but not what the outer loop learns."""
         named = dict(self.named_parameters())
         return [named[name] for name in self.inner_names()]
 
     def inner_names(self) -> list[str]:
         """Names of the inner parameters, in the same order."""
-        outer = {"modulators.rho"}
+        outer = {"modulators.rho", "head.shift"}
         return [n for n, p in self.named_parameters() if p.requires_grad and n not in outer]
 
     def store_frozen_low(self) -> None:
@@ -186,7 +186,9 @@ def build_classifier(
     lines = plan(recipe.peft, backbone.model, kept, training)
     bank = adapt(recipe.peft, backbone.model, kept, training)
     check_start(recipe, backbone.model)
-    head = CosineHead(backbone.model.num_features, classes, recipe.head.scale)
+    shifted = recipe.outer.class_prior == "learned"
+    width = backbone.model.num_features
+    head = CosineHead(width, classes, recipe.head.scale, shifted=shifted)
     classifier = ChipClassifier(backbone.model, bank, head, statistics, recipe.compute.precision)
     unread = unread_bands(config.spectral, bands, backbone.model)
     return BuiltModel(classifier, lines, backbone.sha256, backbone_parameters, unread)

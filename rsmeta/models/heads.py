@@ -1,6 +1,7 @@
 """Classification heads."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -16,19 +17,36 @@ class CosineHead(nn.Module):
         width: Length of a feature.
         classes: Number of classes.
         scale: Factor on the cosine.
+        shifted: Whether a shift, 0 at the start, is added to the logits.
+
+    Attributes:
+        weight: (classes, width).
+        shift: (classes,), or None.
     """
 
-    def __init__(self, width: int, classes: int, scale: float) -> None:
+    def __init__(self, width: int, classes: int, scale: float, *, shifted: bool = False) -> None:
         super().__init__()
         self.scale = scale
         self.weight = nn.Parameter(torch.empty(classes, width))
         nn.init.normal_(self.weight, std=width**-0.5)
+        self.shift = nn.Parameter(torch.zeros(classes)) if shifted else None
+        self._unshifted = False
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features (batch, width) to logits (batch, classes), float32."""
         directions = F.normalize(features.float(), dim=-1)
         with torch.autocast(features.device.type, enabled=False):
-            return self.scale * F.linear(directions, F.normalize(self.weight, dim=-1))
+            logits = self.scale * F.linear(directions, F.normalize(self.weight, dim=-1))
+        return logits if self.shift is None or self._unshifted else logits + self.shift
+
+    @contextmanager
+    def unshifted(self) -> Iterator[None]:
+        """Within it logits are without the shift."""
+        self._unshifted = True
+        try:
+            yield
+        finally:
+            self._unshifted = False
 
     @torch.no_grad()
     def start_at_class_means(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:

@@ -197,6 +197,15 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _class_prior_has_an_outer_loop(self) -> "Recipe":
+        if self.outer.class_prior == "learned" and not self.learns_modulators:
+            raise ValueError(
+                "outer.class_prior learned: nothing runs the outer loop; set peft.modulators to "
+                "learned (and outer.learning_rate to 0 to leave them as they are), or leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _bands_to_drop(self) -> "Recipe":
         if self.augmentation.band_dropout > 0 and len(self.data.selected_bands) == 1:
             raise ValueError(

@@ -64,6 +64,17 @@ class AdamW(Section):
         default=1e-8, gt=0, description="Added to the root of that mean, which divides the step."
     )
 
+    @model_validator(mode="after")
+    def _steps_have_a_bound(self) -> "AdamW":
+        # The mean of beta2 must not forget a large gradient before that of beta1 does: steps are
+        # their quotient.
+        if 0 < self.beta1**2 >= self.beta2:
+            raise ValueError(
+                f"beta2 {self.beta2:g} is too small beside beta1 {self.beta1:g}: steps would have "
+                f"no bound; make it larger than the square of beta1, {self.beta1**2:.3g}"
+            )
+        return self
+
 
 SamplingName = Literal["all", "class_balanced", "square_root", "effective_number"]
 
@@ -158,6 +169,14 @@ class OuterLoop(Section):
         description="The last epochs keep the modulators as they are, and train on all chips.",
     )
     balanced: bool = Field(default=True, description="Sample validation chips class-balanced.")
+    class_prior: Literal["fixed", "learned"] = Field(
+        default="fixed",
+        description="learned: how far predictions hold frequent classes back is a modulator, too; "
+        "fixed: as far as the inner loss taught the head.",
+    )
+    class_prior_learning_rate: float = Field(
+        default=0.05, gt=0, description="Of Adam, on the strength of a learned class prior."
+    )
     batch_size: int = Field(
         default=16, ge=1, description="Half of the inner one, which keeps the outer loop cheap."
     )

@@ -25,8 +25,9 @@ from rsmeta.data.processes import (
     sum_over_processes,
     this_process,
 )
-from rsmeta.longtail.losses import build_loss
+from rsmeta.longtail.losses import build_loss, log_prior
 from rsmeta.longtail.metrics import Group
+from rsmeta.meta.class_prior import ClassPriorStep
 from rsmeta.meta.inner_optimiser import build_inner_optimiser
 from rsmeta.meta.optimiser_state import load_optimiser_state
 from rsmeta.meta.outer_loop import OuterStep
@@ -75,8 +76,12 @@ class FinetuningModule(L.LightningModule):
         self._sums = EpochSums(len(counts))
         self._tested: list[tuple[Tensor, Tensor, Tensor]] = []
         self._outer: OuterStep | None = None
+        self._prior: ClassPriorStep | None = None
         if recipe.learns_modulators and classifier.modulators is not None:
             self._outer = OuterStep(recipe.outer, recipe.inner, classifier.modulators)
+        if classifier.head.shift is not None:
+            rate = recipe.outer.class_prior_learning_rate
+            self._prior = ClassPriorStep(classifier.head.shift, log_prior(counts), rate)
         self._recorder: TrajectoryRecorder | None = None
         self._batches = 0  # of this epoch, so far
         self._latest = Place(0, 0, 0)
@@ -162,7 +167,8 @@ class FinetuningModule(L.LightningModule):
         parts = self._recipe.inner.accumulate
         value, found = 0.0, []
         bank = self.classifier.modulators
-        with nullcontext() if bank is None else bank.constant():
+        constant = nullcontext() if bank is None else bank.constant()
+        with constant, self.classifier.head.unshifted():
             for image, label in zip(
                 batch["image"].chunk(parts), batch["label"].chunk(parts), strict=True
             ):
@@ -211,9 +217,12 @@ class FinetuningModule(L.LightningModule):
         # Dropout and drop-path of the outer loop must not move the inner loop's random numbers.
         with torch.random.fork_rng(devices):
             try:
-                self._sums.outer.append(step(self._problem, self._recorder.finish(), moved))
+                record = step(self._problem, self._recorder.finish(), moved)
             except FloatingPointError as error:
                 raise self._not_finite(str(error), "outer") from error
+        self._sums.outer.append(record)
+        if self._prior is not None:
+            self._prior.step(skipped=record.skipped)
 
     def prune(self, count: int) -> None:
         """Drop all sites but `count`: those that contribute least."""
@@ -239,11 +248,14 @@ class FinetuningModule(L.LightningModule):
         return logits
 
     def _inner_loss(self, parameters: Tensors, rho: Tensor, batch: Batch) -> Tensor:
-        return self._loss(self._logits(parameters, rho, batch), batch["label"])
+        with self.classifier.head.unshifted():
+            return self._loss(self._logits(parameters, rho, batch), batch["label"])
 
     def _outer_loss(self, parameters: Tensors, rho: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy where classes weigh alike already; else the loss of the inner loop."""
         logits = self._logits(parameters, rho, batch)
+        if self._prior is not None:
+            self._prior.see(logits, batch["label"])
         if self._recipe.outer.balanced:
             return F.cross_entropy(logits, batch["label"])
         return self._loss(logits, batch["label"])
@@ -306,6 +318,7 @@ class FinetuningModule(L.LightningModule):
                 gamma_min=float(gamma.min()),
                 gamma_max=float(gamma.max()),
                 sites=0 if bank is None else len(bank.left),
+                class_prior=math.nan if self._prior is None else self._prior.strength,
                 gammas=() if bank is None else tuple(bank.values().values()),
             )
         )
@@ -342,6 +355,7 @@ class FinetuningModule(L.LightningModule):
             "inner": self._inner_optimiser.optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
             "outer": None if self._outer is None else self._outer.state_dict(),
+            "prior": None if self._prior is None else self._prior.state_dict(),
             "random": random_state(),
         }
 
@@ -363,6 +377,8 @@ class FinetuningModule(L.LightningModule):
         self._schedule.load_state_dict(state["schedule"])
         if self._outer is not None:
             self._outer.load_state_dict(state["outer"])
+        if self._prior is not None:
+            self._prior.load_state_dict(state["prior"])
         set_random_state(state["random"])
 
     # --- test -------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What training writes down: sums over the steps of an epoch, and a row of history for each."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -26,6 +27,7 @@ class EpochRecord:
         head_accuracy, tail_accuracy: Of the training batches; NaN where a group is empty.
         gamma_mean, gamma_min, gamma_max: Over the modulators left; NaN where there are none.
         sites: Number of sites with a modulator that pruning has left at the epoch's end.
+        class_prior: Strength of the learned class prior; NaN where it is not learned.
         gammas: Of each site that had a modulator at the start, 0 where pruning has dropped it; not
             in `history.csv` but in `gamma_history.csv`.
     """
@@ -43,6 +45,7 @@ class EpochRecord:
     gamma_min: float
     gamma_max: float
     sites: int
+    class_prior: float = math.nan
     gammas: tuple[float, ...] = ()
 
     def row(self) -> dict[str, float]:

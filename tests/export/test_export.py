@@ -80,6 +80,18 @@ def test_timm_loads_a_merged_vit(method, make_run, chips, tmp_path, readme_logit
     assert_same(readme_logits(out)(chips()), expected_logits(run, chips()))
 
 
+@pytest.mark.parametrize("form", ["timm", "peft"])
+def test_the_shift_of_a_learned_class_prior_is_exported(
+    form, make_run, chips, tmp_path, readme_logits
+):
+    pytest.importorskip(form)
+    run = make_run({"method": "lora"}, outer={"class_prior": "learned"})
+    assert load_run(run).classifier.head.shift.std() > 0.01
+    out = tmp_path / "out"
+    export_run(run, form, out)
+    assert_same(readme_logits(out)(chips()), expected_logits(run, chips()))
+
+
 @pytest.mark.parametrize("form", ["timm", "peft", "onnx"])
 def test_every_format_clips_where_the_run_does(form, make_run, chips, tmp_path, readme_logits):
     pytest.importorskip({"timm": "timm", "peft": "peft", "onnx": "onnxruntime"}[form])

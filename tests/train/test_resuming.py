@@ -104,6 +104,7 @@ KINDS = [
         "inner": {"accumulate": 2},
         "outer": {"engine": "finite_difference"},
     },
+    {"outer": {"class_prior": "learned"}},
 ]
 MORE_KINDS = [
     {"outer": {"engine": "unrolled", "every": 3}, "augmentation": {"radiometry": "sar"}},

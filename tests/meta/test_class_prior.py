@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+import torch
+from small_runs import small
+from torch.nn import functional as F
+
+from rsmeta.errors import RecipeError
+from rsmeta.finetuning import finetune
+from rsmeta.longtail.losses import log_prior
+from rsmeta.meta.class_prior import ClassPriorStep
+from rsmeta.runs import load_run
+
+COUNTS = np.array([90, 9, 1])
+
+
+def prior(rate=0.1, classes=3, dtype=torch.float64):
+    shift = torch.zeros(classes, dtype=dtype)
+    return shift, ClassPriorStep(shift, log_prior(COUNTS[:classes]), rate)
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+@pytest.mark.parametrize("strength", [0.0, 0.7, 2.0])
+def test_the_derivative_is_that_of_the_cross_entropy(batch, strength):
+    generator = torch.Generator().manual_seed(batch)
+    logits = torch.randn(batch, 3, generator=generator, dtype=torch.float64) * 3
+    labels = torch.randint(3, (batch,), generator=generator)
+    shares = torch.tensor([0.9, 0.09, 0.01], dtype=torch.float64)
+    kappa = torch.tensor(strength, dtype=torch.float64, requires_grad=True)
+    F.cross_entropy(logits - kappa * shares.log(), labels).backward()
+    _, step = prior()
+    step.see(logits - strength * shares.log(), labels)
+    (found,) = step._gradients
+    assert float(found) == pytest.approx(float(kappa.grad), rel=1e-6)
+
+
+def test_rare_classes_that_are_missed_raise_the_strength_until_they_are_not():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(3).repeat(200)
+    # A model that has learned the class shares along with what tells classes apart.
+    learned = 2 * F.one_hot(labels, 3) + torch.randn(600, 3, generator=generator)
+    learned = learned + log_prior(COUNTS).float()
+    shift, step = prior(dtype=torch.float32)
+    for _ in range(200):
+        step.see(learned + shift, labels)
+        step.step(skipped=False)
+    assert step.strength == pytest.approx(1, abs=0.2)
+    torch.testing.assert_close(shift, -step.strength * log_prior(COUNTS).float())
+
+
+def test_the_mean_over_batches_moves_it_and_a_skipped_step_does_not():
+    logits, labels = torch.zeros(2, 3, dtype=torch.float64), torch.tensor([2, 2])
+    shift, step = prior(rate=0.1)
+    step.see(logits, labels)
+    step.step(skipped=True)
+    assert step.strength == 0 and not shift.any()
+    for label in (2, 2, 0):
+        step.see(logits, torch.tensor([label, label]))
+    step.step(skipped=False)
+    assert step.strength == pytest.approx(0.1)
+
+
+def test_it_goes_on_from_its_state():
+    logits, labels = torch.randn(4, 3, dtype=torch.float64), torch.tensor([0, 1, 2, 2])
+    (_, whole), (shift, half) = prior(), prior()
+    for step in [whole] * 4 + [half] * 2:
+        step.see(logits, labels)
+        step.step(skipped=False)
+    shift, rest = prior()
+    rest.load_state_dict(half.state_dict())
+    assert float(shift[0]) == pytest.approx(float(-half.strength * log_prior(COUNTS)[0]))
+    for _ in range(2):
+        rest.see(logits, labels)
+        rest.step(skipped=False)
+    assert rest.strength == whole.strength
+
+
+def test_the_inner_loop_does_not_see_it_and_predictions_do(tmp_path):
+    """Adapters and head train as without it, bit for bit; the saved model has the shift."""
+    outer = {"learning_rate": 0.0}
+    plain = load_run(finetune(small(tmp_path / "a", outer=outer)).folder).classifier
+    done = finetune(small(tmp_path / "b", outer=outer | {"class_prior": "learned"}))
+    model = load_run(done.folder).classifier
+    expected = plain.trained_state()
+    state = model.trained_state()
+    shift = state.pop("head.shift")
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[name], tensor) for name, tensor in expected.items())
+    assert shift.std() > 0
+    images = torch.randn(3, *model.mean.shape[1:2], 64, 64)
+    torch.testing.assert_close(model(images), plain(images) + shift)
+
+
+def test_without_an_outer_loop_it_is_refused(tmp_path):
+    with pytest.raises((RecipeError, ValueError), match=r"outer.class_prior learned"):
+        small(tmp_path, peft={"modulators": "fixed"}, outer={"class_prior": "learned"})
