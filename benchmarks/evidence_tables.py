@@ -218,16 +218,13 @@ def suggestions_table() -> str:
             f"| {arm} | {row['labelled_tiles']:.1f} | {row['tail_tiles']:.1f} | "
             f"{100 * row['tail_accuracy']:.1f} | {100 * row['mean_accuracy']:.1f} |"
         )
-    gain, tuned = (_suggestion_gain(name) for name in ("suggest_labels", "suggest_labels_tuning"))
-    lines += ["", f"Suggested less random, tail accuracy: {gain}; seeds of the tuning: {tuned}."]
+    gains = []
+    for measure, name in (("tail_accuracy", "tail"), ("mean_accuracy", "average")):
+        by_seed = table.pivot(index="seed", columns="labels", values=measure)
+        gain = 100 * (by_seed["suggested"] - by_seed["random"])
+        gains.append(f"{name} {gain.mean():+.1f} ± {gain.sem():.1f}")
+    lines += ["", f"Suggested less random, in points: {', '.join(gains)} ({len(gain)} seeds)."]
     return "\n".join(lines)
-
-
-def _suggestion_gain(name: str) -> str:
-    table = pd.DataFrame(json.loads((RESULTS / f"{name}.json").read_text())["rows"])
-    by_seed = table.pivot(index="seed", columns="labels", values="tail_accuracy")
-    gain = 100 * (by_seed["suggested"] - by_seed["random"])
-    return f"{gain.mean():+.1f} ± {gain.sem():.1f} points ({len(gain)} seeds)"
 
 
 def fill(text: str) -> str:

@@ -11,6 +11,8 @@ from rasterio.windows import Window
 from rsmeta.errors import SceneError
 from rsmeta.scenes import ReadOptions, predict_scene, scene_sources
 from rsmeta.scenes.opening import open_scene
+from rsmeta.scenes.products import Georeference
+from rsmeta.scenes.resampling import Grid
 
 FINE = from_origin(500_000, 4_800_000, 10, 10)
 COARSE = from_origin(500_000, 4_800_000, 20, 20)
@@ -236,3 +238,13 @@ def test_complex_values_are_read_as_asked_and_not_resampled(write_scene, noise):
     options = ReadOptions("power", pixel_size=40, match_resolution=True)
     with pytest.raises(SceneError, match="cannot be resampled"), open_scene(source, (), options):
         pass
+
+
+@pytest.mark.parametrize(("shape", "other"), [((10, 40), (5, 4)), ((6, 9), (6, 3))])
+def test_grids_without_transforms_share_their_corners(shape, other):
+    """Rows and columns have each their own factor."""
+    nowhere = Georeference(None, Affine.identity(), (), None, None)
+    grid, coarse = Grid(shape, nowhere), Grid(other, nowhere)
+    height, width = shape
+    assert grid.frame(coarse) @ (other[1], other[0]) == (width, height)
+    assert grid.distance(coarse) == 0
