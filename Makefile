@@ -52,6 +52,7 @@ coverage: .venv/test.stamp
 	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -m "slow or not slow" -n auto --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+	$(BIN)/python benchmarks/trust.py --parts coverage
 
 # A sample of mutants of peft/, meta/ and scenes/; goes on where it was interrupted.
 mutation: .venv/test.stamp

@@ -5,7 +5,9 @@ python benchmarks/evidence_tables.py
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import country_cost
 import pandas as pd
@@ -160,7 +162,6 @@ def terratorch_table() -> str:
 def trust_table() -> str:
     """Counts of the checks of trust."""
     parts = json.loads((RESULTS / "trust.json").read_text())["parts"]
-    fuzzed = json.loads((RESULTS / "trust_fuzz.json").read_text())
     kills, ddp, scenes = (parts[name] for name in ("kills", "ddp", "scenes"))
     lines = ["| check | outcome |", "|---|---|"]
     lines.append(
@@ -173,14 +174,33 @@ def trust_table() -> str:
     )
     outcomes = "; ".join(f"{count} {name}" for name, count in scenes["outcomes"].items())
     lines.append(f"| {scenes['scenes']} real scenes, broken ones among them | {outcomes} |")
-    for kind, row in fuzzed["kinds"].items():
+    for kind, row in parts["fuzz"]["kinds"].items():
         done = sum(n for name, n in row["outcomes"].items() if name.startswith("success"))
         lines.append(
             f"| damaged or hostile {kind} | {row['cases']:,}: {done:,} succeeded, "
             f"{row['cases'] - done - len(row['findings']):,} refused in one line, "
             f"{len(row['findings'])} otherwise |"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_suite_lines(parts)])
+
+
+def _suite_lines(parts: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Those of the long parts, as far as they were run."""
+    if (part := parts.get("properties")) is not None:
+        yield (
+            f"| {part['properties']} properties of recipes, scenes and maps | {part['state']} with "
+            f"{part['examples']:,} random examples |"
+        )
+    if (part := parts.get("lowest")) is not None:
+        yield (
+            f"| lowest versions of all requirements | {part['tests']['passed']:,} fast tests "
+            f"passed, {part['tests'].get('failed', 0)} failed |"
+        )
+    if (part := parts.get("coverage")) is not None:
+        yield (
+            f"| `rsmeta/` covered by all tests | {part['percent_of_lines']:.1f} % of the lines, "
+            f"{part['percent_of_branches']:.1f} % of the branches |"
+        )
 
 
 def mutation_table() -> str:

@@ -30,6 +30,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "trust.json"
 LOWEST = ROOT / "constraints-lowest.txt"
 LOWEST_PYTHON = ROOT / ".venv-lowest" / "bin" / "python"
 PARALLEL = ("-n", "auto", "--dist", "loadfile")
+LEAST_COVERAGE = 90
 SHARED = Path(os.environ.get("RSMETA_SHARED", ROOT.parent / "shared"))
 
 
@@ -145,6 +146,28 @@ def wheel(settings: Settings) -> Outcome:
     return run_tests("tests/test_wheel.py").outcome()
 
 
+def coverage(settings: Settings) -> Outcome:
+    """Lines and branches of the package that the tests run, from what `make coverage` left."""
+    if not (ROOT / ".coverage").is_file():
+        return Outcome("skipped", {}, ["no coverage was measured: make coverage"])
+    file = settings.folder / "coverage.json"
+    done = run([sys.executable, "-m", "coverage", "json", "--quiet", "-o", str(file)])
+    if done.returncode != 0:
+        return Outcome("failed", {}, [last_line(done)])
+    totals = json.loads(file.read_text(encoding="utf-8"))["totals"]
+    shares = {
+        "percent_of_lines": 100 * totals["covered_lines"] / totals["num_statements"],
+        "percent_of_branches": 100 * totals["covered_branches"] / totals["num_branches"],
+        "percent": totals["percent_covered"],
+    }
+    least = min(shares.values())
+    return Outcome(
+        "passed" if least >= LEAST_COVERAGE else "failed",
+        {name: round(share, 1) for name, share in shares.items()},
+        [] if least >= LEAST_COVERAGE else [f"below {LEAST_COVERAGE} %"],
+    )
+
+
 PARTS: dict[str, Callable[[Settings], Outcome]] = {
     "kills": kills,
     "ddp": ddp,
@@ -154,6 +177,7 @@ PARTS: dict[str, Callable[[Settings], Outcome]] = {
     "versions": versions,
     "lowest": lowest,
     "wheel": wheel,
+    "coverage": coverage,
 }
 
 

@@ -1,6 +1,6 @@
 """Fuzz recipes, run folders and GeoTIFF headers; every case ends well or as an error of rsmeta.
 
-    python benchmarks/trust_fuzz.py --cases 20200 --out benchmarks/results/trust_fuzz.json
+    python benchmarks/trust_fuzz.py --cases 20200 --out fuzz.json
     python benchmarks/trust_fuzz.py --only scenes:1234
 
 What is damaged, and how, is in `tests/fuzzing`. A case is its seed, kind and number. Each kind's
