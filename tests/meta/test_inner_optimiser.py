@@ -126,3 +126,13 @@ def test_influence_is_how_far_a_lasting_gradient_moves_the_end(name, rates, befo
             square = end.moments[1][index] / (1 - how.beta2 ** (before + len(rates)))
             expected = moved / (square.sqrt() + how.epsilon)
         torch.testing.assert_close(influence, expected, rtol=1e-12, atol=0)
+
+
+def test_without_momentum_a_step_goes_along_the_gradient_and_leaves_the_moments():
+    loop = InnerLoop(weight_decay=0.1, optimiser={"name": "sgd", "momentum": 0})
+    trained = parameters()
+    state = snapshot(loop, build_inner_optimiser(loop, trained), trained)
+    moved, moments = DifferentiableOptimiser(loop).step(state, tensors(1), 0.2)
+    expected = [p - 0.2 * (g + 0.1 * p) for p, g in zip(tensors(0), tensors(1), strict=True)]
+    torch.testing.assert_close(moved, expected)
+    torch.testing.assert_close(moments, state.moments, rtol=0, atol=0)

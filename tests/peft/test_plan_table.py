@@ -59,3 +59,15 @@ def test_a_plan_without_lines_has_head_and_total():
     assert ["head", "36"] in rows
     assert ["trainable", "36"] in rows
     assert not any("modulators" in row for row in rows)
+
+
+@pytest.mark.parametrize("method", CONFIGS)
+def test_methods_without_a_rank_have_0(method):
+    ranked = getattr(CONFIGS[method], "rank", 0)
+    assert set(plan_frame(plan(CONFIGS[method], vit()))["rank"]) <= {ranked}
+
+
+def test_the_total_stands_in_the_column_of_the_parameters():
+    table = plan_table(plan(LinearProbe(), vit()), head=36, modulators=0)
+    assert table.row_count == 2
+    assert [list(column.cells)[-1] for column in table.columns[1:]] == ["trainable", "", "", "36"]
