@@ -8,8 +8,9 @@ import lightning as L
 from rich.console import Console
 
 from rsmeta import finetuning, scene_evaluation
+from rsmeta.api.bands import Bands
 from rsmeta.api.live_curves import LiveCurves, notebook_display
-from rsmeta.api.model import Bands, Model, SceneLike
+from rsmeta.api.model import Model, SceneLike
 from rsmeta.api.prediction import Prediction
 from rsmeta.api.run import Run, RunLike, folders, run_of
 from rsmeta.bands import SimulatedSensor

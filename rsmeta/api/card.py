@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from rsmeta.report.page import page_template
+from rsmeta.pages import page_template
 
 _LONGEST = 200
 

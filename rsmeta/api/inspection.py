@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from rsmeta.api.bands import named_bands
 from rsmeta.api.card import Fold, card
 from rsmeta.api.recipe import Recipe
 from rsmeta.api.run import Run, RunLike, folders
@@ -89,7 +90,7 @@ def _recipe(recipe: Recipe, measure: bool) -> Mapping[str, Any]:
 
 
 def _scene(name: str, run: RunLike | None, bands: Sequence[str] | None) -> Mapping[str, Any]:
-    source = single_scene(name, None if bands is None else tuple(bands))
+    source = single_scene(name, named_bands(bands))
     if run is None:
         return inspect_scene(source).values()
     (folder,) = folders([run])

@@ -1,6 +1,6 @@
 """A trained model in a notebook: scenes in, maps and polygons out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from rsmeta.api.bands import Bands, named_bands
 from rsmeta.api.card import card
 from rsmeta.api.prediction import Prediction
 from rsmeta.api.run import Run
@@ -16,10 +17,8 @@ from rsmeta.prediction import predict, read_options, single_scene
 from rsmeta.prediction_options import ClassificationOptions, PredictionOptions
 from rsmeta.runs import TrainedModel, load_run
 from rsmeta.scenes import ClassifiedRows, SceneSource, predict_rows, scene_sources
-from rsmeta.scenes.inputs import BandNames, BandPlaces
 
 SceneLike = str | PathLike[str] | SceneSource
-Bands = Sequence[str] | Mapping[str, str] | None
 
 
 class Model:
@@ -89,7 +88,7 @@ class Model:
         Raises:
             SceneError: The scene cannot be classified, or an option is not allowed.
         """
-        source = single_scene(scene, _listed(bands))
+        source = single_scene(scene, named_bands(bands))
         (found,) = self.predict_scenes([source], out, progress=progress, **options)
         return found
 
@@ -122,7 +121,7 @@ class Model:
         chosen = PredictionOptions.of(options)
         console = Console(stderr=True, markup=False, emoji=False) if progress else None
         for written in predict(
-            scene_sources(scenes, _listed(bands)), self.run.folder, Path(out), chosen,
+            scene_sources(scenes, named_bands(bands)), self.run.folder, Path(out), chosen,
             model=self.trained, console=console,
         ):  # fmt: skip
             yield Prediction.of(written)
@@ -147,7 +146,7 @@ class Model:
             SceneError: See `predict`.
         """
         chosen = ClassificationOptions.of(options)
-        source = single_scene(scene, _listed(bands))
+        source = single_scene(scene, named_bands(bands))
         yield from predict_rows(
             source,
             self.trained,
@@ -173,7 +172,3 @@ class Model:
             "temperature": found.temperature,
         }
         return card("Model", self.run.folder.name, facts)
-
-
-def _listed(bands: Bands) -> BandNames | BandPlaces | None:
-    return bands if bands is None or isinstance(bands, Mapping) else tuple(bands)

@@ -11,11 +11,11 @@ from rsmeta.errors import RunError
 from rsmeta.longtail.calibration import expected_calibration_error, reliability_table
 from rsmeta.longtail.intervals import estimate, score_columns
 from rsmeta.longtail.metrics import Group
+from rsmeta.pages import inlined, page_template
 from rsmeta.report import figures
 from rsmeta.report.calibration_figures import calibration_diagram
 from rsmeta.report.chip_figures import CHIP_TEXT, CHIPS_A_ROW, chip_pictures, feature_map
 from rsmeta.report.course_figures import modulator_course
-from rsmeta.report.page import inlined, page_template
 from rsmeta.report.plot import Plot
 from rsmeta.report.run_files import RunFiles
 

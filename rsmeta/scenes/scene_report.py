@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from rsmeta.report.page import inlined, page_template
+from rsmeta.pages import inlined, page_template
 from rsmeta.report.plot import Plot
 from rsmeta.report.scene_figures import confidence_histogram, histogram_table
 from rsmeta.scenes.legend import Legend, hex_colour

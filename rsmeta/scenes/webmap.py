@@ -18,7 +18,7 @@ from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform
 
-from rsmeta.report.page import inlined, page_template
+from rsmeta.pages import inlined, page_template
 from rsmeta.scenes.cell_map import CellMap
 from rsmeta.scenes.footprint import Footprint
 from rsmeta.scenes.legend import hex_colour

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from rsmeta.errors import StudyError
-from rsmeta.report.page import inlined, page_template
+from rsmeta.pages import inlined, page_template
 from rsmeta.report.plot import Plot
 from rsmeta.study.columns import SCORES, VARIANT
 from rsmeta.study.config import HeatMap, Study

@@ -65,6 +65,8 @@ def test_bands_can_be_named(model, scenes, tmp_path):
         model.predict(scenes / "s1.tif", tmp_path, bands=["HH", "HV"])
     swapped = model.predict(scenes / "s1.tif", tmp_path, bands=["VH", "VV"], products="classes")
     assert swapped.classes.shape == (5, 5)
+    text = model.predict(scenes / "s1.tif", tmp_path, bands="VH,VV", products="classes")
+    np.testing.assert_array_equal(text.classes.values, swapped.classes.values)
 
 
 def test_probabilities_of_chips(model):
