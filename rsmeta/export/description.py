@@ -11,7 +11,9 @@ from safetensors.torch import save_file
 from rsmeta.model_card import current_versions
 from rsmeta.runs import TrainedModel, write_json
 
-HEAD, FACTS, README = "head.safetensors", "rsmeta.json", "README.md"
+FACTS, README = "rsmeta.json", "README.md"
+HEAD = "head/head.safetensors"
+"""In a folder of its own: timm before 1.0.29 takes the first of several weight files for the ViT's."""
 
 
 def describe(model: TrainedModel) -> dict[str, Any]:
@@ -53,6 +55,7 @@ def write_description(model: TrainedModel, folder: Path, template: str, **values
     head = model.classifier.head
     shift = torch.zeros(len(head.weight)) if head.shift is None else head.shift
     tensors = {"weight": head.weight, "shift": shift}
+    (folder / HEAD).parent.mkdir()
     save_file({name: t.detach().contiguous() for name, t in tensors.items()}, folder / HEAD)
     write_json(folder / FACTS, facts)
     text = (files("rsmeta.assets") / template).read_text(encoding="utf-8")

@@ -42,7 +42,9 @@ def test_the_readme_of_an_exported_run_computes_its_logits(
     folder = run / "export" / to
     printed = {(work / line).resolve() for line in done.stdout.splitlines()}
     assert printed == {path for path in folder.rglob("*") if path.is_file()}
-    assert {folder / name for name in ("README.md", "rsmeta.json", "head.safetensors")} <= printed
+    assert {
+        folder / name for name in ("README.md", "rsmeta.json", "head/head.safetensors")
+    } <= printed
     expected = expected_logits(run, chips(size=96))
     assert_same(readme_logits(folder)(chips(size=96)), expected)
     again = rsmeta_command("export", "runs/latest", "--to", to, cwd=work, check=False)
@@ -68,8 +70,8 @@ def test_timm_loads_a_merged_vit(method, make_run, chips, tmp_path, readme_logit
     run = make_run({"method": method})
     out = tmp_path / "out"
     files = export_run(run, "timm", out)
-    assert [path.name for path in files] == [
-        "README.md", "config.json", "head.safetensors", "model.safetensors", "rsmeta.json",
+    assert [str(path.relative_to(out)) for path in files] == [
+        "README.md", "config.json", "head/head.safetensors", "model.safetensors", "rsmeta.json",
     ]  # fmt: skip
     plain = timm.create_model("test_vit", num_classes=0, in_chans=2, img_size=32).eval()
     plain.load_state_dict(load_file(out / "model.safetensors"), strict=True)
