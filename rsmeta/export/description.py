@@ -13,7 +13,7 @@ from rsmeta.runs import TrainedModel, write_json
 
 FACTS, README = "rsmeta.json", "README.md"
 HEAD = "head/head.safetensors"
-"""In a folder of its own: timm before 1.0.29 takes the first of several weight files for the ViT's."""
+"""In a folder of its own: of several weight files timm before 1.0.29 takes the first."""
 
 
 def describe(model: TrainedModel) -> dict[str, Any]:
