@@ -50,6 +50,11 @@ def problems(read):
             "inner.optimiser: ",
             ["beta2 0.8", "beta1 0.9", "larger than the square of beta1, 0.81"],
         ),
+        (
+            "outer: {class_prior_learning_rate: 0.1}",
+            "outer: ",
+            ["no effect", "class_prior learned"],
+        ),
         ("outer: {class_prior: learnt}", "outer.class_prior: 'learnt': ", ["'learned'"]),
         (
             "outer: {class_prior: learned}\npeft: {method: bitfit}",

@@ -174,8 +174,10 @@ class OuterLoop(Section):
         description="learned: how far predictions hold frequent classes back is a modulator, too; "
         "fixed: as far as the inner loss taught the head.",
     )
-    class_prior_learning_rate: float = Field(
-        default=0.05, gt=0, description="Of Adam, on the strength of a learned class prior."
+    class_prior_learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        description="Of Adam, on the strength of a learned class prior; default: 0.05.",
     )
     batch_size: int = Field(
         default=16, ge=1, description="Half of the inner one, which keeps the outer loop cheap."
@@ -190,6 +192,20 @@ class OuterLoop(Section):
         description="An outer step is skipped while the validation loss is this much above its "
         "running mean.",
     )
+
+    @model_validator(mode="after")
+    def _rate_needs_a_learned_prior(self) -> "OuterLoop":
+        if self.class_prior_learning_rate is not None and self.class_prior == "fixed":
+            raise ValueError(
+                "class_prior_learning_rate has no effect without class_prior learned; set both or "
+                "neither"
+            )
+        return self
+
+    @property
+    def prior_learning_rate(self) -> float:
+        """Learning rate of the class prior, where it is learned."""
+        return 0.05 if self.class_prior_learning_rate is None else self.class_prior_learning_rate
 
 
 Precision = Literal["float32", "bfloat16"]

@@ -80,7 +80,7 @@ class FinetuningModule(L.LightningModule):
         if recipe.learns_modulators and classifier.modulators is not None:
             self._outer = OuterStep(recipe.outer, recipe.inner, classifier.modulators)
         if classifier.head.shift is not None:
-            rate = recipe.outer.class_prior_learning_rate
+            rate = recipe.outer.prior_learning_rate
             self._prior = ClassPriorStep(classifier.head.shift, log_prior(counts), rate)
         self._recorder: TrajectoryRecorder | None = None
         self._batches = 0  # of this epoch, so far
