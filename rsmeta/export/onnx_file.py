@@ -14,6 +14,9 @@ from rsmeta.runs import TrainedModel
 _LARGEST = 2**31 - 2**26
 """Bytes of weights that fit into one file: protobuf ends at 2 GiB, and the graph needs some."""
 
+_LARGEST_BATCH = 2**31 - 1
+"""Without a bound of its own, PyTorch 2.7 finds that a batch might be the largest of integers."""
+
 
 def write_onnx(model: TrainedModel, folder: Path) -> None:
     """Write `model.onnx`, which maps `images` to `logits` and carries the facts as metadata.
@@ -54,7 +57,7 @@ def _program(classifier: ChipClassifier, bands: int, size: int) -> torch.onnx.ON
                 (images,),
                 input_names=["images"],
                 output_names=["logits"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamic_shapes=({0: torch.export.Dim("batch", max=_LARGEST_BATCH)},),
                 dynamo=True,
                 verbose=False,
             )

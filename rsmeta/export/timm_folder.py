@@ -83,7 +83,8 @@ def _configuration(
             "crop_pct": 1.0,
             "mean": list(statistics.mean),
             "std": list(statistics.std),
-            "first_conv": "patch_embed.proj",
+            # No `first_conv`: timm before 1.0.31 would take its kernels for those of three bands
+            # and adapt them a second time. Later versions know the layer of the architecture.
             "classifier": "head",
         },
     }

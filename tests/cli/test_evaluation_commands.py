@@ -130,7 +130,7 @@ def test_runs_are_compared(finished_run, copied, rsmeta):
     recipe = yaml.safe_load((copied / "recipe.yaml").read_text())
     recipe["inner"]["learning_rate"] = 0.5
     (copied / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    table = pd.read_csv(copied / "modulators.csv")
+    table = pd.read_csv(copied / "modulators.csv", float_precision="round_trip")
     table.loc[5, "gamma"] += 0.25
     table.to_csv(copied / "modulators.csv", index=False)
     classes = pd.read_csv(copied / "per_class.csv")

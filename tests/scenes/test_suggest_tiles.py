@@ -1,3 +1,5 @@
+import sqlite3
+from contextlib import closing
 from xml.etree import ElementTree
 
 import geopandas as gpd
@@ -132,7 +134,9 @@ def test_the_file_has_tiles_with_an_empty_label_and_a_style(place, write_scene, 
     assert list(frame["rank"]) == [1, 2, 3, 4]
     assert set(frame["predicted_class"]) <= set(Featured.classes)
     assert frame["label"].isna().all()
-    assert "String" in str(pyogrio.read_info(path, layer="suggestions")["ogr_types"])
+    with closing(sqlite3.connect(path)) as database:
+        columns = database.execute("SELECT name, type FROM pragma_table_info('suggestions')")
+        assert dict(columns.fetchall())["label"].startswith("TEXT")
     left, top = found.tiles.column[0] * 8, found.tiles.row[0] * 8
     box = np.array([left, top, left + 16, top + 16])
     wanted = {
