@@ -15,6 +15,9 @@ from rsmeta.report.run_files import RunFiles
 from rsmeta.runs import RECIPE
 from rsmeta.table_records import records
 
+NO_BLOCK = -1
+"""Stands for the block of a band in an index, which takes no NaN."""
+
 MISSING = "not set"
 """Stands for a key that the recipe of a run does not have."""
 
@@ -26,7 +29,8 @@ class RunComparison:
     Attributes:
         accuracy: By group (index `group`); NaN where a group is empty.
         classes: Accuracy by class (index `class`); NaN where a run does not have the class.
-        modulators: Gamma by site (index `block`, `position`); NaN where a run has none there.
+        modulators: Gamma by site (index `block`, `position`; the block of a band is `NO_BLOCK`); NaN
+            where a run has none there.
         recipe: Keys (index `key`) whose values are not the same in all runs, with their values.
     """
 
@@ -48,9 +52,10 @@ class RunComparison:
             "modulators": self.modulators,
             "recipe": self.recipe,
         }
-        return {"runs": self.runs} | {
-            name: records(table.reset_index()) for name, table in tables.items()
-        }
+        found = {name: records(table.reset_index()) for name, table in tables.items()}
+        for row in found["modulators"]:
+            row["block"] = None if row["block"] == NO_BLOCK else row["block"]
+        return {"runs": self.runs} | found
 
 
 def compare_runs(runs: Sequence[Path]) -> RunComparison:
@@ -110,8 +115,7 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _gammas(run: RunFiles) -> pd.Series:
-    """Gamma by block and position; a band has the block -1, since an index takes no NaN."""
-    block = run.modulators["block"].fillna(-1).astype(int)
+    block = run.modulators["block"].fillna(NO_BLOCK).astype(int)
     return run.modulators.assign(block=block).set_index(["block", "position"])["gamma"]
 
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Hashable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,13 +120,13 @@ def background_chips(
         rasters.setdefault(cutter.scene.files, (cutter, []))[1].append(found)
     free = [window for cutter, found in rasters.values() for window in cutter.unlabelled(found)]
     chips: list[LabelledWindow] = []
-    with ExitStack() as stack:
-        readers = [stack.enter_context(cutter.scene.open()) for cutter in cutters]
-        for index in np.random.default_rng([seed, _BACKGROUND_STREAM]).permutation(len(free)):
-            window = free[index]
-            if len(chips) == count:
-                break
-            if cutters[window.scene].has_data(readers[window.scene], window):
+    for index in np.random.default_rng([seed, _BACKGROUND_STREAM]).permutation(len(free)):
+        if len(chips) == count:
+            break
+        window = free[index]
+        cutter = cutters[window.scene]
+        with cutter.scene.open() as reader:  # one at a time: there may be more scenes than handles
+            if cutter.has_data(reader, window):
                 chips.append(LabelledWindow(window, name))
     if len(chips) < count:
         _LOGGER.warning("background: %d of %d chips found that touch no label", len(chips), count)

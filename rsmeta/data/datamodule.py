@@ -267,9 +267,19 @@ class ChipDataModule(L.LightningDataModule):
         if self.splitter is None:
             return []
         rank, processes = this_process()
+        drawn = self.outer_draw(epoch, step)
+        # Rare chips come often in an epoch, and each time are augmented anew.
+        turns = step * drawn.size + np.arange(drawn.size).reshape(drawn.shape)
         return [
-            collate([self._train[ChipDraw(epoch, int(index))] for index in part[rank::processes]])
-            for part in self.outer_draw(epoch, step)
+            collate(
+                [
+                    self._train[ChipDraw(epoch, int(chip), int(turn))]
+                    for chip, turn in zip(
+                        chips[rank::processes], uses[rank::processes], strict=True
+                    )
+                ]
+            )
+            for chips, uses in zip(drawn, turns, strict=True)
         ]
 
     def outer_draw(self, epoch: int, step: int) -> NDArray[np.int64]:

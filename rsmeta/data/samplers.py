@@ -25,7 +25,7 @@ class ChipDraw(NamedTuple):
     Attributes:
         epoch: The epoch, from 0.
         chip: Index of the chip.
-        turn: How often the epoch has drawn this chip before.
+        turn: Tells the uses of a chip in one epoch apart; 0 where training first draws it.
     """
 
     epoch: int

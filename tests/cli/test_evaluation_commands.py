@@ -155,6 +155,16 @@ def test_runs_are_compared(finished_run, copied, rsmeta):
     assert "inner.learning_rate" in said and "the 1 that differ most" in said
 
 
+def test_the_modulator_of_a_band_is_compared_without_a_block(finished_run, copied, rsmeta):
+    table = pd.read_csv(copied / "modulators.csv")
+    table.loc[len(table)] = table.iloc[0].to_dict() | {"block": None, "position": "VV"}
+    table.to_csv(copied / "modulators.csv", index=False)
+    found = json.loads(rsmeta("compare", finished_run[1], copied, "--json").stdout)
+    rows = {(row["block"], row["position"]) for row in found["modulators"]}
+    assert (None, "VV") in rows and (0, "q") in rows
+    assert not [block for block, _ in rows if block is not None and block < 0]
+
+
 def test_one_run_cannot_be_compared(finished_run, rsmeta):
     with pytest.raises(RunError, match="two or more"):
         rsmeta("compare", finished_run[1])

@@ -216,6 +216,13 @@ def test_a_chips_radiometry_depends_on_its_draw_and_not_on_its_batch_or_workers(
     assert not torch.equal(changes(data, loader)[0], seen[0][0])
 
 
+def test_chips_that_come_again_for_validation_are_augmented_anew(module):
+    data = module(augmentation=SAR)
+    drawn = [batch for step in range(6) for batch in data.outer_batches(0, step)]
+    images = torch.cat([data.augmented(batch)["image"] for batch in drawn])
+    assert len(set(chips_of(drawn))) < len(images) == len(images.unique(dim=0))
+
+
 def test_radiometry_changes_outer_batches_too_and_nothing_but_training(module):
     data = module(augmentation=SAR)
     assert all(change.any() for change in changes(data, data.outer_batches(0, 0)).values())
