@@ -29,7 +29,7 @@ class RunComparison:
     Attributes:
         accuracy: By group (index `group`); NaN where a group is empty.
         classes: Accuracy by class (index `class`); NaN where a run does not have the class.
-        modulators: Gamma by site (index `block`, `position`; the block of a band is `NO_BLOCK`); NaN
+        modulators: Gamma by site (index `block`, `position`; `NO_BLOCK` for a band); NaN
             where a run has none there.
         recipe: Keys (index `key`) whose values are not the same in all runs, with their values.
     """

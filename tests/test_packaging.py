@@ -45,6 +45,26 @@ def test_every_make_command_shown_exists(target):
     assert re.search(rf"^{target}:", MAKEFILE, flags=re.M)
 
 
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_run_what_there_is_with_the_python_that_is_required(path):
+    jobs = yaml.safe_load(path.read_text())["jobs"].values()
+    steps = [step for job in jobs for step in job["steps"]]
+    runs = [step["run"] for step in steps if "run" in step]
+    for target in re.findall(r"make (\w+)", "\n".join(runs)):
+        assert re.search(rf"^{target}:", MAKEFILE, flags=re.M)
+    assert all((ROOT / run).is_file() for run in runs if run.startswith(".ci"))
+    versions = {step["with"]["python-version"] for step in steps if "with" in step}
+    assert versions == {PROJECT["requires-python"].removeprefix(">=")}
+
+
+def test_lowest_versions_audit_and_sbom_are_part_of_the_workflows():
+    texts = "\n".join(path.read_text() for path in WORKFLOWS)
+    assert all(f"run: {what}" in texts for what in ("make lowest", "make audit", "make sbom"))
+
+
 def test_the_gate_runs_the_readme_s_two_commands_in_order():
     gate = (ROOT / ".ci" / "run").read_text()
     assert re.findall(r"^make (\w+)", gate, flags=re.M) == ["demo", "test"]
