@@ -1,5 +1,6 @@
 """What a trained model is worth on its test chips, and the run folder that tells it."""
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from rsmeta.train.calibration import Calibration, calibrate
 from rsmeta.train.module import FinetuningModule
 from rsmeta.train.peak_memory import peak_memory
 from rsmeta.train.trainer import build_trainer, quiet_lightning
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,12 @@ def evaluate(
         build_trainer(recipe, []).test(module, datamodule, verbose=False)
     seconds = round(time.perf_counter() - started, 2)
     outputs = ChipOutputs(*module.tested, calibration.temperature)
+    if (only := outputs.predictions.only_class) is not None:
+        _LOGGER.warning(
+            "all test chips are classified as '%s': training has collapsed, or was too short; try "
+            "a lower inner.learning_rate, a lower peft.gamma, or more epochs",
+            data.classes[only],
+        )
     return Evaluation(
         compute_metrics(outputs.predictions.confusion(len(counts)), data.classes, counts, groups),
         outputs,

@@ -40,6 +40,13 @@ class ChipPredictions:
         correct: NDArray[np.bool_] = self.labels == self.predicted
         return correct
 
+    @property
+    def only_class(self) -> int | None:
+        """The class that chips of several classes are all given; None where they differ."""
+        several = len(np.unique(self.labels)) > 1
+        given = np.unique(self.predicted)
+        return int(given[0]) if several and len(given) == 1 else None
+
     def confusion(self, classes: int) -> NDArray[np.int64]:
         """Counts, (classes, classes); rows are the true classes."""
         counts = np.bincount(self.labels * classes + self.predicted, minlength=classes**2)

@@ -88,6 +88,18 @@ def test_classes_too_small_to_split_are_told_once(tiny_recipe, caplog, largest, 
     )
 
 
+def test_a_model_that_gives_all_chips_one_class_is_told(tiny_recipe, caplog):
+    """One of a tiny rate, and one that collapses, or else is not said to have."""
+    for rate, epochs in ((1e-3, 2), (1.0, 4)):
+        caplog.clear()
+        inner = {"epochs": epochs, "batch_size": 8, "learning_rate": rate}
+        run = finetune(tiny_recipe(inner=inner))
+        given = pd.read_csv(run.folder / "predictions.csv")["predicted class"].unique()
+        told = [r.getMessage() for r in caplog.records if r.name == "rsmeta.run_results"]
+        assert len(told) == (len(given) == 1)
+        assert all(f"all test chips are classified as '{given[0]}'" in line for line in told)
+
+
 # --- the start of the head ------------------------------------------------------------------------
 
 
