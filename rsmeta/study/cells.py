@@ -74,7 +74,7 @@ def present_record(record: str) -> str | None:
     """
     try:
         recipe = Recipe.model_validate({"name": "record", **json.loads(record)})
-    except ValueError:
+    except (TypeError, ValueError):  # a recipe of other rules, or something else
         return None
     values = recipe.model_dump(exclude={"name", "runs", "loggers"})
     return json.dumps(_portable(values, None), sort_keys=True)

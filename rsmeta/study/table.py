@@ -106,6 +106,13 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     missing = [name for name in columns if name not in table]
     if missing:
         raise StudyError(f"results '{path}' have no column '{missing[0]}'; restore or remove them")
+    for name in [column for column in (KEY, RECORD) if column in columns]:
+        empty = table.index[table[name].isna()]
+        if len(empty):
+            raise StudyError(
+                f"results '{path}' are damaged: row {empty[0] + 1} has no '{name}'; restore or "
+                "remove them"
+            )
     return table
 
 
