@@ -123,6 +123,7 @@ def run_recipe(recipe: Recipe) -> tuple[dict[str, Any], pd.DataFrame]:
         "test_chips": metrics["test_chips"],
         "loss": history["loss"].iloc[-1],
         "skipped_outer_steps": int(history["skipped_outer_steps"].sum()),
+        "class_prior": history["class_prior"].iloc[-1],
         PASSES: int(history["passes"].sum()),
         **resources,
     }
