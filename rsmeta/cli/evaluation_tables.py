@@ -73,6 +73,8 @@ def comparison_tables(found: "RunComparison") -> Iterator[Table]:
 
 
 def _gamma_table(found: "RunComparison") -> Table:
+    from rsmeta.comparison import NO_BLOCK
+
     gammas = found.modulators.dropna(how="all")
     spread = (gammas.max(axis=1) - gammas.min(axis=1)).sort_values(ascending=False, kind="stable")
     shown = spread[spread > 0].index[:_LARGEST]
@@ -82,7 +84,7 @@ def _gamma_table(found: "RunComparison") -> Table:
     table.add_row("all", "", *(_gamma(value) for value in gammas.mean()))
     table.add_section()
     for block, position in shown:
-        place = "-" if block < 0 else str(block)
+        place = "-" if block == NO_BLOCK else str(block)
         table.add_row(place, position, *(_gamma(v) for v in gammas.loc[(block, position)]))
     return table
 

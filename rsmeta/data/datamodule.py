@@ -269,17 +269,14 @@ class ChipDataModule(L.LightningDataModule):
         rank, processes = this_process()
         drawn = self.outer_draw(epoch, step)
         # Rare chips come often in an epoch, and each time are augmented anew.
-        turns = step * drawn.size + np.arange(drawn.size).reshape(drawn.shape)
+        draws = [
+            ChipDraw(epoch, int(chip), step * drawn.size + use)
+            for use, chip in enumerate(drawn.flat)
+        ]
+        size = drawn.shape[1]
         return [
-            collate(
-                [
-                    self._train[ChipDraw(epoch, int(chip), int(turn))]
-                    for chip, turn in zip(
-                        chips[rank::processes], uses[rank::processes], strict=True
-                    )
-                ]
-            )
-            for chips, uses in zip(drawn, turns, strict=True)
+            collate([self._train[draw] for draw in draws[start + rank : start + size : processes]])
+            for start in range(0, drawn.size, size)
         ]
 
     def outer_draw(self, epoch: int, step: int) -> NDArray[np.int64]:
