@@ -1,4 +1,7 @@
-"""Running the cells and searches of a study, each in a process of its own, and only once."""
+"""Running the cells and searches of a study, each in a process of its own, and only once.
+
+A study may be started several times over at once: the processes share out its cells and searches.
+"""
 
 import json
 import tempfile
@@ -45,10 +48,13 @@ def _all(study: Study, folder: Path, results: Path) -> Iterator[str]:
     if study.search is None:
         return
     for store in searches_of(study, folder, results):
-        for budget in sorted(study.search.budgets):
-            for ended in store.run(budget):
-                yield f"{ended} of {budget} trials: {store.cell}"
-            yield from _cells([store.winner(budget)], table)
+        with table.claim(f"search_{store.cell.key}") as free:
+            if not free:
+                continue
+            for budget in sorted(study.search.budgets):
+                for ended in store.run(budget):
+                    yield f"{ended} of {budget} trials: {store.cell}"
+                yield from _cells([store.winner(budget)], table)
 
 
 def finished_cells(study: Study, folder: Path, results: Path) -> pd.DataFrame:
@@ -88,13 +94,27 @@ def trials_file(study: Study) -> str:
 def _cells(cells: list[Cell], table: StudyTable) -> Iterator[str]:
     """Run the cells that are not in the table; each stands after the one it takes gammas from."""
     for cell in cells:
-        if table.done(cell):
+        table.refresh()
+        # Before the claim, which would keep a process off that can run it.
+        if not _ready(cell, table):
             continue
-        with tempfile.TemporaryDirectory() as temporary:
-            recipe = _with_modulators(cell, table, Path(temporary))
-            result, modulators = in_new_process(f"cell '{cell}'", run_recipe, recipe)
-        table.add(cell, result, modulators)
+        with table.claim(cell.key) as free:
+            if not free or table.done(cell):
+                continue
+            with tempfile.TemporaryDirectory() as temporary:
+                recipe = _with_modulators(cell, table, Path(temporary))
+                result, modulators = in_new_process(f"cell '{cell}'", run_recipe, recipe)
+            table.add(cell, result, modulators)
         yield f"{sum(map(table.done, cells))} of {len(cells)} cells: {cell}"
+
+
+def _ready(cell: Cell, table: StudyTable) -> bool:
+    """Whether a cell is still to be run and can be.
+
+    One whose modulators come from a cell that another process is at is left to that process, in
+    whose list it stands further on.
+    """
+    return not table.done(cell) and (cell.source is None or table.done(cell.source))
 
 
 def _with_modulators(cell: Cell, table: StudyTable, folder: Path) -> Recipe:

@@ -1,10 +1,13 @@
 """The results of a study on disk: one row a finished cell, and the modulators it ended with."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from rsmeta.errors import StudyError
 from rsmeta.study.cells import Cell, digest, present_record
@@ -25,7 +28,9 @@ _MODULATORS = [KEY, "block", "position", "gamma"]
 class StudyTable:
     """Finished cells, kept in two CSV files that are never left half-written.
 
-    Every row has its whole recipe, so that results stay good when recipes gain settings.
+    Every row has its whole recipe, so that results stay good when recipes gain settings. Several
+    processes may fill one table: each cell is run by the one that claims it, and what the others
+    have added is read again before anything is written.
 
     Args:
         folder: Where the files are.
@@ -38,6 +43,15 @@ class StudyTable:
     def __init__(self, folder: Path, name: str) -> None:
         self.results_file = folder / f"{name}.csv"
         self.modulators_file = folder / f"{name}_modulators.csv"
+        self._locks = folder / f".{name}_locks"
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take what is on disk now.
+
+        Raises:
+            StudyError: A file is damaged.
+        """
         self.results = _read(self.results_file, [KEY, PASSES, RECORD, SOURCE, PATTERN])
         self.modulators = _read(self.modulators_file, _MODULATORS)
         keys = _present_keys(self.results)
@@ -49,6 +63,38 @@ class StudyTable:
         """Whether a cell has been run."""
         return cell.key in set(self.results[KEY])
 
+    @contextmanager
+    def claim(self, work: str) -> Iterator[bool]:
+        """Keep other processes from a piece of work meanwhile, and see what they have finished.
+
+        Args:
+            work: Name of the work, which can be one of a file.
+
+        Yields:
+            Whether it is this process's; False where another one is at it.
+
+        Raises:
+            StudyError: The folder of the results cannot be written, or a file in it is damaged.
+        """
+        lock = self._lock(work)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        try:
+            self.refresh()
+            yield True
+        finally:
+            lock.release()
+
+    def _lock(self, name: str) -> FileLock:
+        try:
+            self._locks.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _not_written(self._locks, error) from error
+        return FileLock(self._locks / name)
+
     def gamma(self, cell: Cell) -> pd.DataFrame:
         """The modulators a finished cell ended with: block, position, gamma."""
         rows = self.modulators[self.modulators[KEY] == cell.key]
@@ -59,12 +105,14 @@ class StudyTable:
         row = {KEY: cell.key, VARIANT: cell.variant, **cell.levels, SEED: cell.seed, **result}
         source = "" if cell.source is None else cell.source.key
         row |= {SOURCE: source, PATTERN: cell.pattern, RECORD: cell.record}
-        self.results = _appended(self.results, pd.DataFrame([row]))
         found = modulators.assign(**{KEY: cell.key})[_MODULATORS]
-        self.modulators = _appended(self.modulators, found)
-        # The modulators first: a cell counts as done once it is among the results.
-        _write(self.modulators_file, self.modulators)
-        _write(self.results_file, self.results)
+        with self._lock("table"):
+            self.refresh()
+            self.results = _appended(self.results, pd.DataFrame([row]))
+            self.modulators = _appended(self.modulators, found)
+            # The modulators first: a cell counts as done once it is among the results.
+            _write(self.modulators_file, self.modulators)
+            _write(self.results_file, self.results)
 
     def of(self, cells: list[Cell]) -> pd.DataFrame:
         """The results of these cells alone, in their order and by their names.
@@ -127,6 +175,10 @@ def _write(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(partial, index=False, lineterminator="\n", float_format="%.6g")
         partial.replace(path)
     except OSError as error:
-        raise StudyError(f"results '{path}' cannot be written: {error.strerror}") from error
+        raise _not_written(path, error) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _not_written(path: Path, error: OSError) -> StudyError:
+    return StudyError(f"results '{path}' cannot be written: {error.strerror}")

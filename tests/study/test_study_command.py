@@ -1,6 +1,7 @@
 """A study through the public command: two cells a seed, resumed, with tables."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
@@ -55,6 +56,20 @@ def test_a_study_is_run_resumed_and_compared(folder, rsmeta_command):
     assert shuffled != pytest.approx(learned, rel=1e-4)
     assert "| learned |" in last.stdout
     assert (folder / "studies" / "tiny.md").read_text().strip() == last.stdout.strip()
+
+
+def test_two_processes_share_out_the_cells(folder, rsmeta_command):
+    values = STUDY | {"name": "shared", "seeds": [0, 1]}
+    (folder / "shared.yaml").write_text(yaml.safe_dump(values))
+    with ThreadPoolExecutor() as pool:
+        started = [
+            pool.submit(rsmeta_command, "study", "shared.yaml", cwd=folder) for _ in range(2)
+        ]
+        told = [line for done in started for line in done.result().stderr.splitlines()]
+    cells = sorted(line.partition(": ")[2] for line in told)
+    assert cells == sorted(f"{name}, seed {seed}" for name in STUDY["variants"] for seed in (0, 1))
+    assert len(pd.read_csv(folder / "studies" / "shared.csv")) == 6
+    assert pd.read_csv(folder / "studies" / "shared_modulators.csv")["cell"].nunique() == 6
 
 
 def test_a_failing_cell_is_one_line_that_names_it(folder, rsmeta_command):
