@@ -82,6 +82,8 @@ class StudyTable:
         except Timeout:
             yield False
             return
+        except OSError as error:
+            raise _not_written(self._locks, error) from error
         try:
             self.refresh()
             yield True

@@ -69,3 +69,10 @@ def test_a_row_that_another_process_has_added_is_kept(tmp_path):
     found = StudyTable(tmp_path, "tiny")
     assert list(found.results["variant"]) == ["x", "y"]
     assert [len(found.gamma(cell)) for cell in cells] == [1, 1]
+
+
+def test_a_lock_that_cannot_be_taken_is_told_in_one_line(tmp_path):
+    table = StudyTable(tmp_path, "tiny")
+    (tmp_path / ".tiny_locks" / "a").mkdir(parents=True)
+    with pytest.raises(StudyError, match="cannot be written"), table.claim("a"):
+        pass
