@@ -55,6 +55,7 @@ def problems(read):
             "outer: ",
             ["no effect", "class_prior learned"],
         ),
+        ("outer: {most_per_class: 4, held_out: false}", "outer: ", ["no effect", "held_out"]),
         ("outer: {class_prior: learnt}", "outer.class_prior: 'learnt': ", ["'learned'"]),
         (
             "outer: {class_prior: learned}\npeft: {method: bitfit}",

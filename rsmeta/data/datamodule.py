@@ -178,7 +178,9 @@ class ChipDataModule(L.LightningDataModule):
         fraction = outer.fraction if outer.held_out else None
         learning = recipe.inner.epochs - outer.final_epochs
         self.splitter = (
-            OuterSplitter(self._labels, fraction, outer.resample, seed, learning)
+            OuterSplitter(
+                self._labels, fraction, outer.resample, seed, learning, outer.most_per_class
+            )
             if recipe.learns_modulators
             else None
         )

@@ -36,6 +36,7 @@ class OuterSplitter:
         resample: Draw afresh each `epoch`, or `never`.
         seed: Seed of the draws.
         epochs: Number of epochs that learn modulators; later ones train on all chips. None for all.
+        most_per_class: Most chips of a class that go to the outer part; None for any number.
     """
 
     labels: NDArray[np.int64]
@@ -43,6 +44,7 @@ class OuterSplitter:
     resample: Literal["epoch", "never"]
     seed: int
     epochs: int | None = None
+    most_per_class: int | None = None
 
     def learns(self, epoch: int) -> bool:
         """Whether an epoch learns modulators."""
@@ -64,6 +66,8 @@ class OuterSplitter:
                 outer.append(members)
                 continue
             held_out = min(max(1, round(self.fraction * len(members))), len(members) - 1)
+            if self.most_per_class is not None:
+                held_out = min(held_out, self.most_per_class)
             outer.append(members[:held_out])
             inner.append(members[held_out:])
         return OuterSplit(np.sort(np.concatenate(inner)), np.sort(np.concatenate(outer)))

@@ -92,6 +92,13 @@ class InnerLoop(Section):
     )
     optimiser: Annotated[Sgd | AdamW, Field(discriminator="name")] = Sgd()
     learning_rate: float = Field(default=0.01, gt=0, description="Falls to 0 along a cosine.")
+    warm_up: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of all steps in which the learning rate rises to its full height. With "
+        "large scales of the adapters, training can collapse without.",
+    )
     weight_decay: float = Field(
         default=5e-4, ge=0, description="Pull of the adapters and the head towards 0."
     )
@@ -155,6 +162,12 @@ class OuterLoop(Section):
     fraction: float = Field(
         default=0.2, gt=0, lt=1, description="Share of the training chips kept for validation."
     )
+    most_per_class: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most chips of a class that are kept for validation, so that frequent classes, "
+        "which a balanced batch draws no more often than others, lose few; default: any number.",
+    )
     held_out: bool = Field(
         default=True,
         description="false: no split; the outer loop draws from the chips of the inner one, the "
@@ -192,6 +205,15 @@ class OuterLoop(Section):
         description="An outer step is skipped while the validation loss is this much above its "
         "running mean.",
     )
+
+    @model_validator(mode="after")
+    def _most_of_a_split(self) -> "OuterLoop":
+        if self.most_per_class is not None and not self.held_out:
+            raise ValueError(
+                "most_per_class has no effect without held_out: no chips are kept for validation; "
+                "leave one out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _rate_needs_a_learned_prior(self) -> "OuterLoop":

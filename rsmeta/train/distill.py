@@ -5,7 +5,6 @@ simulator and, where a teacher is given, to predict the teacher's class token an
 """
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from rsmeta.bands import SimulatedSensor, sensor
 from rsmeta.data.simulator import CLASSES, simulate_chips
 from rsmeta.models.backbones import build_backbone
 from rsmeta.recipe import Section
+from rsmeta.train.schedule import warm_cosine
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -145,7 +145,7 @@ def _train(
     )
     steps_per_epoch = len(lesson.labels) // recipe.batch_size
     steps = recipe.epochs * steps_per_epoch
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _warm_cosine(step, steps))
+    schedule = warm_cosine(optimiser, steps, warm_up=0.1)
     generator = torch.Generator().manual_seed(recipe.seed)
     for epoch in range(recipe.epochs):
         total = torch.zeros(())
@@ -161,12 +161,6 @@ def _train(
             schedule.step()
             total += loss.detach()
         report(f"epoch {epoch + 1}/{recipe.epochs}: loss {float(total) / steps_per_epoch:.4f}")
-
-
-def _warm_cosine(step: int, steps: int) -> float:
-    """Share of the learning rate: a linear rise over the first tenth, then half a cosine."""
-    warm = steps / 10
-    return min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
 def _batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
+from torch.optim.lr_scheduler import LRScheduler
 
 from rsmeta.data.datamodule import Batch, ChipDataModule
 from rsmeta.data.processes import (
@@ -42,6 +42,7 @@ from rsmeta.train.checkpoint import StateDict
 from rsmeta.train.nonfinite import NonFiniteError
 from rsmeta.train.random_state import random_state, set_random_state
 from rsmeta.train.records import EpochRecord, EpochSums, Place, mean
+from rsmeta.train.schedule import warm_cosine
 
 
 class FinetuningModule(L.LightningModule):
@@ -101,9 +102,10 @@ class FinetuningModule(L.LightningModule):
     # --- inner and outer loop ---------------------------------------------------------------------
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """The recipe's optimiser and a cosine schedule over all inner steps."""
-        optimiser = build_inner_optimiser(self._recipe.inner, self.classifier.inner_parameters())
-        schedule = CosineAnnealingLR(optimiser, T_max=self.inner_steps)
+        """The recipe's optimiser and schedule."""
+        inner = self._recipe.inner
+        optimiser = build_inner_optimiser(inner, self.classifier.inner_parameters())
+        schedule = warm_cosine(optimiser, self.inner_steps, inner.warm_up)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule}}
 
     def on_train_start(self) -> None:

@@ -44,6 +44,12 @@ def test_each_class_gives_its_share_to_the_outer_part():
     assert np.bincount(LABELS[split().inner]).tolist() == [40, 16, 4, 2, 2, 1]
 
 
+def test_a_class_gives_at_most_so_many_chips_to_the_outer_part():
+    parts = OuterSplitter(LABELS, 0.2, "epoch", 0, most_per_class=3).split(0)
+    assert np.bincount(LABELS[parts.outer]).tolist() == [3, 3, 1, 1, 2, 1]
+    assert np.bincount(LABELS[parts.inner]).tolist() == [47, 17, 4, 2, 2, 1]
+
+
 @pytest.mark.parametrize("resample", ["epoch", "never"])
 def test_the_same_seed_and_epoch_give_the_same_split(resample):
     first, again = (split(resample=resample, seed=3, epoch=5) for _ in range(2))
