@@ -138,6 +138,7 @@ OUTER = st.fixed_dictionaries(
         "most_per_class": st.none() | st.integers(1, 4),
         "resample": st.sampled_from(["epoch", "never"]),
         "final_epochs": mostly(0, 1),
+        "restart": mostly(False, True),
         "balanced": st.booleans(),
         "batches": st.integers(1, 3),
         "clip": numbers(1e-3, 10),

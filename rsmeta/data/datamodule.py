@@ -229,12 +229,12 @@ class ChipDataModule(L.LightningDataModule):
         draws = [draw.chip for draw in sampler]
         return np.array(draws[batch * size :][:size], dtype=np.int64)
 
-    def inner_steps(self) -> int:
-        """Steps of the inner loop over all epochs, which differ in length."""
+    def inner_steps(self, epochs: range | None = None) -> int:
+        """Steps of the inner loop over some epochs, which differ in length; default: over all."""
         _, processes = this_process()
         sampler, size = self._sampler(processes=processes), self._recipe.inner.batch_size
         steps = 0
-        for epoch in range(self._recipe.inner.epochs):
+        for epoch in range(self._recipe.inner.epochs) if epochs is None else epochs:
             sampler.set_epoch(epoch)
             steps += math.ceil(len(sampler) * processes / size)
         return steps

@@ -181,6 +181,11 @@ class OuterLoop(Section):
         ge=0,
         description="The last epochs keep the modulators as they are, and train on all chips.",
     )
+    restart: bool = Field(
+        default=False,
+        description="Adapters and head start anew in the final epochs, with what was learned: the "
+        "epochs before were the search, and these are a whole training.",
+    )
     balanced: bool = Field(default=True, description="Sample validation chips class-balanced.")
     class_prior: Literal["fixed", "learned"] = Field(
         default="fixed",
@@ -212,6 +217,14 @@ class OuterLoop(Section):
             raise ValueError(
                 "most_per_class has no effect without held_out: no chips are kept for validation; "
                 "leave one out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _restart_has_epochs(self) -> "OuterLoop":
+        if self.restart and self.final_epochs == 0:
+            raise ValueError(
+                "restart has no effect without final_epochs, which start anew; set both or neither"
             )
         return self
 

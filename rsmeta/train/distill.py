@@ -145,7 +145,7 @@ def _train(
     )
     steps_per_epoch = len(lesson.labels) // recipe.batch_size
     steps = recipe.epochs * steps_per_epoch
-    schedule = warm_cosine(optimiser, steps, warm_up=0.1)
+    schedule = warm_cosine(optimiser, [steps], warm_up=0.1)
     generator = torch.Generator().manual_seed(recipe.seed)
     for epoch in range(recipe.epochs):
         total = torch.zeros(())

@@ -1,7 +1,7 @@
 """The Lightning module: inner steps on adapters and head, outer steps on the modulators."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Literal
@@ -39,6 +39,7 @@ from rsmeta.models.recomputing import whole_graph
 from rsmeta.peft.pruning import largest
 from rsmeta.recipe import Recipe
 from rsmeta.train.checkpoint import StateDict
+from rsmeta.train.head_start import start_head
 from rsmeta.train.nonfinite import NonFiniteError
 from rsmeta.train.random_state import random_state, set_random_state
 from rsmeta.train.records import EpochRecord, EpochSums, Place, mean
@@ -85,6 +86,7 @@ class FinetuningModule(L.LightningModule):
             self._prior = ClassPriorStep(classifier.head.shift, log_prior(counts), rate)
         self._recorder: TrajectoryRecorder | None = None
         self._batches = 0  # of this epoch, so far
+        self._start: list[Tensor] = []  # inner parameters, where training begins anew
         self._latest = Place(0, 0, 0)
         self._resumed: StateDict | None = None
         self._problem = BilevelProblem(self._inner_loss, self._outer_loss)
@@ -105,16 +107,23 @@ class FinetuningModule(L.LightningModule):
         """The recipe's optimiser and schedule."""
         inner = self._recipe.inner
         optimiser = build_inner_optimiser(inner, self.classifier.inner_parameters())
-        schedule = warm_cosine(optimiser, self.inner_steps, inner.warm_up)
+        parts = [self.inner_steps]
+        if self._restarts:
+            learning = self.datamodule.inner_steps(range(self._final_epoch))
+            parts = [learning, self.inner_steps - learning]
+        schedule = warm_cosine(optimiser, parts, inner.warm_up)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule}}
 
     def on_train_start(self) -> None:
         """Give the head its start, or everything the state that training goes on from."""
         if self._resumed is None:
-            self._start_head()
+            batches = map(self._moved, self.datamodule.plain_train_dataloader())
+            start_head(self.classifier, self._recipe, batches, self._loss)
         else:
             self._load_training_state(self._resumed)
         copy_first_process(list(self.classifier.trained_state().values()))
+        if self._restarts and self._resumed is None:
+            self._start = [p.detach().clone() for p in self.classifier.inner_parameters()]
         if self._outer is not None:
             self._recorder = TrajectoryRecorder(
                 self._recipe.inner,
@@ -122,29 +131,16 @@ class FinetuningModule(L.LightningModule):
                 self.classifier.inner_parameters(),
             )
 
-    def _start_head(self) -> None:
-        """Fit the head to the features of the model as it is, by the recipe's way."""
-        start, head = self._recipe.head.initialisation, self.classifier.head
-        if start == "random":
+    def on_train_epoch_start(self) -> None:
+        """Begin anew with what was learned, where the recipe says so."""
+        if not self._restarts or self.current_epoch != self._final_epoch or self._batches:
             return
-        self.classifier.eval()
-        batches = list(self._features())
-        self.classifier.train()
-        head.start_at_class_means(batches)
-        if start == "linear_probe":
-            features, labels = (torch.cat(column) for column in zip(*batches, strict=True))
-            head.fit(features, labels, self._loss)
-
-    @torch.no_grad()
-    def _features(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Features and labels of all training chips, without augmentation."""
-        for batch in self.datamodule.plain_train_dataloader():
-            moved = self._moved(batch)
-            if self._from_tokens:
-                features = self.classifier.features_from_tokens(moved["image"])
-            else:
-                features = self.classifier.features(moved["image"])
-            yield features, moved["label"]
+        with torch.no_grad():
+            for parameter, start in zip(
+                self.classifier.inner_parameters(), self._start, strict=True
+            ):
+                parameter.copy_(start)
+        self._inner_optimiser.optimizer.state.clear()
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """One inner step and, when it is due, one outer step."""
@@ -192,6 +188,15 @@ class FinetuningModule(L.LightningModule):
         for parameter, gradient in zip(trained, averaged, strict=True):
             parameter.grad = gradient
         return float(mean)
+
+    @property
+    def _final_epoch(self) -> int:
+        """The first that learns no modulators."""
+        return self._recipe.inner.epochs - self._recipe.outer.final_epochs
+
+    @property
+    def _restarts(self) -> bool:
+        return self._outer is not None and self._recipe.outer.restart
 
     @property
     def _learning(self) -> bool:
@@ -358,6 +363,7 @@ class FinetuningModule(L.LightningModule):
             "schedule": self._schedule.state_dict(),
             "outer": None if self._outer is None else self._outer.state_dict(),
             "prior": None if self._prior is None else self._prior.state_dict(),
+            "start": self._start,
             "random": random_state(),
         }
 
@@ -377,6 +383,7 @@ class FinetuningModule(L.LightningModule):
         """Take what needs the optimisers, and the random numbers, last."""
         load_optimiser_state(self._inner_optimiser.optimizer, state["inner"])
         self._schedule.load_state_dict(state["schedule"])
+        self._start = [tensor.to(self.device) for tensor in state["start"]]
         if self._outer is not None:
             self._outer.load_state_dict(state["outer"])
         if self._prior is not None:

@@ -105,6 +105,7 @@ KINDS = [
         "outer": {"engine": "finite_difference"},
     },
     {"outer": {"class_prior": "learned"}},
+    {"outer": {"final_epochs": 1, "restart": True}, "inner": {"warm_up": 0.2}},
 ]
 MORE_KINDS = [
     {"outer": {"engine": "unrolled", "every": 3}, "augmentation": {"radiometry": "sar"}},

@@ -8,11 +8,12 @@ from rsmeta.train.schedule import warm_cosine
 STEPS = 40
 
 
-def rates(warm_up, steps=STEPS):
+def rates(warm_up, *parts):
+    parts = parts or (STEPS,)
     optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.02)
-    schedule = warm_cosine(optimiser, steps, warm_up)
+    schedule = warm_cosine(optimiser, parts, warm_up)
     found = []
-    for _ in range(steps):
+    for _ in range(sum(parts)):
         found.append(optimiser.param_groups[0]["lr"])
         optimiser.step()
         schedule.step()
@@ -46,3 +47,9 @@ def test_short_trainings_have_positive_rates(steps, warm_up):
     *found, last = rates(warm_up, steps)
     assert all(0 < rate <= 0.02 for rate in found)
     assert math.isclose(last, 0, abs_tol=1e-15)
+
+
+@pytest.mark.parametrize("warm_up", [0, 0.25])
+def test_every_part_has_a_rise_and_a_fall_of_its_own(warm_up):
+    *first, _ = rates(warm_up, 12)
+    assert rates(warm_up, 12, STEPS) == pytest.approx([*first, *rates(warm_up, STEPS)])
