@@ -34,11 +34,10 @@ def epoch_starts(monkeypatch):
     return found
 
 
-def trained(tmp_path, restart, **peft):
+def trained(tmp_path, restart):
     outer = {"final_epochs": FINAL, "restart": restart, "class_prior": "learned"}
     inner = {"epochs": EPOCHS, "warm_up": 0.5}
-    base = {"method": "lora", "rank": 2, "blocks": "last:2"}
-    finetune(small(tmp_path, outer=outer, inner=inner, peft=base | peft))
+    finetune(small(tmp_path, outer=outer, inner=inner))
 
 
 def test_the_final_epochs_start_like_a_training_but_with_what_was_learned(tmp_path, epoch_starts):
