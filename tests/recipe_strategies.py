@@ -140,6 +140,7 @@ OUTER = st.fixed_dictionaries(
         "final_epochs": mostly(0, 1),
         "restart": mostly(False, True),
         "balanced": st.booleans(),
+        "class_prior": mostly("fixed", "learned", "fitted"),
         "batches": st.integers(1, 3),
         "clip": numbers(1e-3, 10),
         "margin": numbers(1e-3, 10),

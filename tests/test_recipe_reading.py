@@ -56,6 +56,7 @@ def problems(read):
             ["no effect", "class_prior learned"],
         ),
         ("outer: {most_per_class: 4, held_out: false}", "outer: ", ["no effect", "held_out"]),
+        ("outer: {class_prior: fitted, held_out: false}", "outer: ", ["fitted", "held out"]),
         ("outer: {restart: true}", "outer: ", ["no effect", "final_epochs"]),
         ("outer: {class_prior: learnt}", "outer.class_prior: 'learnt': ", ["'learned'"]),
         (

@@ -36,3 +36,23 @@ def copy_first_process(tensors: Sequence[Tensor]) -> None:
     if this_process()[1] > 1:
         for tensor in tensors:
             distributed.broadcast(tensor, 0)
+
+
+def average_gradients(parameters: Sequence[Tensor], loss: float) -> float:
+    """Average gradients, in place, and a loss over the processes, in one message.
+
+    Args:
+        parameters: Those without a gradient are passed over.
+        loss: Of this process.
+
+    Returns:
+        The mean loss.
+    """
+    if this_process()[1] == 1:
+        return loss
+    trained = [p for p in parameters if p.grad is not None]
+    gradients = [p.grad for p in trained if p.grad is not None]
+    *averaged, mean = mean_over_processes([*gradients, gradients[0].new_tensor(loss)])
+    for parameter, gradient in zip(trained, averaged, strict=True):
+        parameter.grad = gradient
+    return float(mean)

@@ -4,18 +4,66 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor
+from torch.nn import functional as F
 
 from rsmeta.data.processes import mean_over_processes, this_process
 from rsmeta.meta.optimiser_state import load_optimiser_state
+from rsmeta.recipe import OuterLoop
+
+STRONGEST = 5.0
+"""Largest strength, of either sign, that a fit looks at."""
 
 
-class ClassPriorStep:
-    """Learns the strength kappa of a logit adjustment, f_c - kappa log pi_c, in the outer loop.
+class ClassPrior:
+    """The strength kappa of a logit adjustment, f_c - kappa log pi_c, of a head's predictions.
 
     Menon et al. 2021 (arXiv 2007.07314, eq. 8) adjust logits after training, with a strength of
-    their choice. Here it is what makes the loss of class-balanced validation batches smallest. The
+    their choice. Here it is what makes the loss of class-balanced validation chips smallest. The
     inner loop does not see it: there the head would take back what it adds.
+
+    Args:
+        shift: Of the head, -kappa log pi, (classes,); written to.
+        log_prior: log pi, logarithm of the class shares, (classes,).
+    """
+
+    def __init__(self, shift: Tensor, log_prior: Tensor) -> None:
+        self._shift = shift
+        self._log_prior = log_prior.to(shift)
+        self._strength = shift.new_zeros(())
+
+    @property
+    def strength(self) -> float:
+        """Kappa; 0 at the start."""
+        return float(self._strength)
+
+    def fit(self, logits: Tensor, labels: Tensor) -> None:
+        """Set kappa to what fits validation chips best, see `balancing_strength`.
+
+        Args:
+            logits: Without the shift, (chips, classes).
+            labels: (chips,).
+        """
+        self._strength.fill_(balancing_strength(logits, labels, self._log_prior))
+        self._write()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Kappa."""
+        return {"strength": self._strength}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take what `state_dict` gave."""
+        self._strength.copy_(state["strength"])
+        self._write()
+
+    @torch.no_grad()
+    def _write(self) -> None:
+        self._shift.copy_(-self._strength * self._log_prior)
+
+
+class ClassPriorStep(ClassPrior):
+    """Learns the class prior along with the other modulators, a step at each of the outer loop's.
 
     Args:
         shift: Of the head, -kappa log pi, (classes,); written to.
@@ -24,16 +72,9 @@ class ClassPriorStep:
     """
 
     def __init__(self, shift: Tensor, log_prior: Tensor, learning_rate: float) -> None:
-        self._shift = shift
-        self._log_prior = log_prior.to(shift)
-        self._strength = shift.new_zeros(())
+        super().__init__(shift, log_prior)
         self._optimiser = torch.optim.Adam([self._strength], lr=learning_rate)
         self._gradients: list[Tensor] = []
-
-    @property
-    def strength(self) -> float:
-        """Kappa; 0 at the start."""
-        return float(self._strength)
 
     def see(self, logits: Tensor, labels: Tensor) -> None:
         """Take in a validation batch: the derivative of its mean cross-entropy in kappa.
@@ -62,14 +103,46 @@ class ClassPriorStep:
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on."""
-        return {"strength": self._strength, "optimiser": self._optimiser.state_dict()}
+        return super().state_dict() | {"optimiser": self._optimiser.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take what `state_dict` gave."""
-        self._strength.copy_(state["strength"])
+        super().load_state_dict(state)
         load_optimiser_state(self._optimiser, state["optimiser"])
-        self._write()
 
-    @torch.no_grad()
-    def _write(self) -> None:
-        self._shift.copy_(-self._strength * self._log_prior)
+
+def build_class_prior(config: OuterLoop, shift: Tensor, log_prior: Tensor) -> ClassPrior:
+    """What sets the class prior of a head, as the recipe says."""
+    if config.class_prior == "learned":
+        return ClassPriorStep(shift, log_prior, config.prior_learning_rate)
+    return ClassPrior(shift, log_prior)
+
+
+def balancing_strength(logits: Tensor, labels: Tensor, log_prior: Tensor) -> float:
+    """The kappa at which f - kappa log pi has the smallest cross-entropy, classes weighing alike.
+
+    The cross-entropy is convex in kappa, so that there is one.
+
+    Args:
+        logits: f, (chips, classes).
+        labels: (chips,).
+        log_prior: log pi, logarithm of the class shares, (classes,).
+
+    Returns:
+        Kappa, within `STRONGEST` of 0; 0 where all classes are equally frequent.
+    """
+    f, prior = logits.detach().double().cpu(), log_prior.detach().double().cpu()
+    y = labels.cpu()
+    if torch.allclose(prior, prior.mean().expand_as(prior)):
+        return 0.0
+    classes, counts = y.unique(return_counts=True)
+    weight = torch.zeros_like(prior)
+    weight[classes] = 1 / counts.double()
+
+    def loss(kappa: float) -> float:
+        return float(F.cross_entropy(f - kappa * prior, y, weight=weight))
+
+    found = minimize_scalar(
+        loss, bounds=(-STRONGEST, STRONGEST), method="bounded", options={"xatol": 1e-6}
+    )
+    return float(found.x)

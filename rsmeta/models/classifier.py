@@ -186,7 +186,7 @@ def build_classifier(
     lines = plan(recipe.peft, backbone.model, kept, training)
     bank = adapt(recipe.peft, backbone.model, kept, training)
     check_start(recipe, backbone.model)
-    shifted = recipe.outer.class_prior == "learned"
+    shifted = recipe.outer.class_prior != "fixed"
     width = backbone.model.num_features
     head = CosineHead(width, classes, recipe.head.scale, shifted=shifted)
     classifier = ChipClassifier(backbone.model, bank, head, statistics, recipe.compute.precision)

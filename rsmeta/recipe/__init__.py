@@ -198,9 +198,10 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _class_prior_has_an_outer_loop(self) -> "Recipe":
-        if self.outer.class_prior == "learned" and not self.learns_modulators:
+        prior = self.outer.class_prior
+        if prior != "fixed" and not self.learns_modulators:
             raise ValueError(
-                "outer.class_prior learned: nothing runs the outer loop; set peft.modulators to "
+                f"outer.class_prior {prior}: nothing runs the outer loop; set peft.modulators to "
                 "learned (and outer.learning_rate to 0 to leave them as they are), or leave it out"
             )
         return self

@@ -187,10 +187,11 @@ class OuterLoop(Section):
         "epochs before were the search, and these are a whole training.",
     )
     balanced: bool = Field(default=True, description="Sample validation chips class-balanced.")
-    class_prior: Literal["fixed", "learned"] = Field(
+    class_prior: Literal["fixed", "learned", "fitted"] = Field(
         default="fixed",
-        description="learned: how far predictions hold frequent classes back is a modulator, too; "
-        "fixed: as far as the inner loss taught the head.",
+        description="How far predictions hold frequent classes back: fixed: as far as the inner "
+        "loss taught the head; learned: a modulator, too; fitted: by what fits the validation "
+        "chips best when the modulators are learned.",
     )
     class_prior_learning_rate: float | None = Field(
         default=None,
@@ -229,8 +230,17 @@ class OuterLoop(Section):
         return self
 
     @model_validator(mode="after")
+    def _fit_needs_a_split(self) -> "OuterLoop":
+        if self.class_prior == "fitted" and not self.held_out:
+            raise ValueError(
+                "class_prior fitted needs chips that are held out, or it is fitted to chips that "
+                "the model knows; leave held_out true, or choose another class_prior"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _rate_needs_a_learned_prior(self) -> "OuterLoop":
-        if self.class_prior_learning_rate is not None and self.class_prior == "fixed":
+        if self.class_prior_learning_rate is not None and self.class_prior != "learned":
             raise ValueError(
                 "class_prior_learning_rate has no effect without class_prior learned; set both or "
                 "neither"

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from rsmeta.data.datamodule import ChipDataModule
 from rsmeta.models.classifier import ChipClassifier
+from rsmeta.train.held_out import held_out_logits
 
 LOWEST, HIGHEST = 0.05, 20.0
 """Range of temperatures: chips that are all classified right, or none, have no finite optimum."""
@@ -63,7 +63,6 @@ def fit_temperature(
     return float(np.exp(found.x))
 
 
-@torch.no_grad()
 def calibrate(
     classifier: ChipClassifier, datamodule: ChipDataModule, *, balanced: bool, resampled: bool
 ) -> Calibration:
@@ -88,15 +87,8 @@ def calibrate(
         return Calibration(1.0, 0, "nothing: all training chips trained in the last epoch")
     if len(held_out) < SMALLEST_SAMPLE:
         return Calibration(1.0, 0, f"nothing: {len(held_out)} chips are too few")
-    device = next(classifier.parameters()).device
-    training = classifier.training
-    classifier.eval()
-    logits, labels = [], []
-    for batch in datamodule.plain_batches(held_out):
-        logits.append(classifier(batch["image"].to(device)).double().cpu().numpy())
-        labels.append(batch["label"].numpy())
-    classifier.train(training)
-    temperature = fit_temperature(np.concatenate(logits), np.concatenate(labels), balanced=balanced)
+    logits, labels = held_out_logits(classifier, datamodule.plain_batches(held_out))
+    temperature = fit_temperature(logits.numpy(), labels.numpy(), balanced=balanced)
     if resampled and temperature < 1:
         reason = "the outer split of the last epoch; below 1, but its chips trained before"
         return Calibration(1.0, len(held_out), reason)

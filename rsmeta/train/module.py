@@ -20,14 +20,14 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from rsmeta.data.datamodule import Batch, ChipDataModule
 from rsmeta.data.processes import (
+    average_gradients,
     copy_first_process,
-    mean_over_processes,
     sum_over_processes,
     this_process,
 )
 from rsmeta.longtail.losses import build_loss, log_prior
 from rsmeta.longtail.metrics import Group
-from rsmeta.meta.class_prior import ClassPriorStep
+from rsmeta.meta.class_prior import ClassPrior, ClassPriorStep, build_class_prior
 from rsmeta.meta.inner_optimiser import build_inner_optimiser
 from rsmeta.meta.optimiser_state import load_optimiser_state
 from rsmeta.meta.outer_loop import OuterStep
@@ -40,6 +40,7 @@ from rsmeta.peft.pruning import largest
 from rsmeta.recipe import Recipe
 from rsmeta.train.checkpoint import StateDict
 from rsmeta.train.head_start import start_head
+from rsmeta.train.held_out import held_out_logits
 from rsmeta.train.nonfinite import NonFiniteError
 from rsmeta.train.random_state import random_state, set_random_state
 from rsmeta.train.records import EpochRecord, EpochSums, Place, mean
@@ -78,12 +79,11 @@ class FinetuningModule(L.LightningModule):
         self._sums = EpochSums(len(counts))
         self._tested: list[tuple[Tensor, Tensor, Tensor]] = []
         self._outer: OuterStep | None = None
-        self._prior: ClassPriorStep | None = None
+        self._prior: ClassPrior | None = None
         if recipe.learns_modulators and classifier.modulators is not None:
             self._outer = OuterStep(recipe.outer, recipe.inner, classifier.modulators)
         if classifier.head.shift is not None:
-            rate = recipe.outer.prior_learning_rate
-            self._prior = ClassPriorStep(classifier.head.shift, log_prior(counts), rate)
+            self._prior = build_class_prior(recipe.outer, classifier.head.shift, log_prior(counts))
         self._recorder: TrajectoryRecorder | None = None
         self._batches = 0  # of this epoch, so far
         self._start: list[Tensor] = []  # inner parameters, where training begins anew
@@ -176,18 +176,7 @@ class FinetuningModule(L.LightningModule):
                 self.manual_backward(loss, inputs=inputs)
                 value += float(loss.detach())
                 found.append(logits.detach())
-        return self._averaged(value), torch.cat(found)
-
-    def _averaged(self, loss: float) -> float:
-        """Average gradients and loss over the processes; nothing to do where there is one alone."""
-        if this_process()[1] == 1:
-            return loss
-        trained = [p for p in self.classifier.inner_parameters() if p.grad is not None]
-        gradients = [p.grad for p in trained if p.grad is not None]
-        *averaged, mean = mean_over_processes([*gradients, gradients[0].new_tensor(loss)])
-        for parameter, gradient in zip(trained, averaged, strict=True):
-            parameter.grad = gradient
-        return float(mean)
+        return average_gradients(inputs, value), torch.cat(found)
 
     @property
     def _final_epoch(self) -> int:
@@ -228,8 +217,17 @@ class FinetuningModule(L.LightningModule):
             except FloatingPointError as error:
                 raise self._not_finite(str(error), "outer") from error
         self._sums.outer.append(record)
-        if self._prior is not None:
+        if isinstance(self._prior, ClassPriorStep):
             self._prior.step(skipped=record.skipped)
+
+    def _fit_class_prior(self) -> None:
+        prior, splitter = self._prior, self.datamodule.splitter
+        assert prior is not None and splitter is not None
+        chips = splitter.split(self.current_epoch).outer
+        with self.classifier.head.unshifted():
+            batches = self.datamodule.plain_batches(chips)
+            prior.fit(*held_out_logits(self.classifier, batches, self._from_tokens))
+        self._sums.passes += len(chips)
 
     def prune(self, count: int) -> None:
         """Drop all sites but `count`: those that contribute least."""
@@ -261,7 +259,7 @@ class FinetuningModule(L.LightningModule):
     def _outer_loss(self, parameters: Tensors, rho: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy where classes weigh alike already; else the loss of the inner loop."""
         logits = self._logits(parameters, rho, batch)
-        if self._prior is not None:
+        if isinstance(self._prior, ClassPriorStep):
             self._prior.see(logits, batch["label"])
         if self._recipe.outer.balanced:
             return F.cross_entropy(logits, batch["label"])
@@ -304,7 +302,10 @@ class FinetuningModule(L.LightningModule):
         }
 
     def on_train_epoch_end(self) -> None:
-        """Write down the epoch."""
+        """Fit what is fitted when learning ends, and write down the epoch."""
+        learned = self.current_epoch + 1 == self._final_epoch
+        if learned and self._recipe.outer.class_prior == "fitted":
+            self._fit_class_prior()
         bank, sums = self.classifier.modulators, self._sums
         gamma = (
             np.array([np.nan]) if bank is None else bank.gamma()[bank.kept].detach().cpu().numpy()

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from small_runs import small
@@ -7,10 +8,11 @@ from torch.nn import functional as F
 from rsmeta.errors import RecipeError
 from rsmeta.finetuning import finetune
 from rsmeta.longtail.losses import log_prior
-from rsmeta.meta.class_prior import ClassPriorStep
+from rsmeta.meta.class_prior import STRONGEST, ClassPrior, ClassPriorStep, balancing_strength
 from rsmeta.runs import load_run
 
 COUNTS = np.array([90, 9, 1])
+pytestmark = pytest.mark.usefixtures("without_report")
 
 
 def prior(rate=0.1, classes=3, dtype=torch.float64):
@@ -90,6 +92,62 @@ def test_the_inner_loop_does_not_see_it_and_predictions_do(tmp_path):
     torch.testing.assert_close(model(images), plain(images) + shift)
 
 
-def test_without_an_outer_loop_it_is_refused(tmp_path):
-    with pytest.raises((RecipeError, ValueError), match=r"outer.class_prior learned"):
-        small(tmp_path, peft={"modulators": "fixed"}, outer={"class_prior": "learned"})
+@pytest.mark.parametrize("prior", ["learned", "fitted"])
+def test_without_an_outer_loop_it_is_refused(tmp_path, prior):
+    with pytest.raises((RecipeError, ValueError), match=f"outer.class_prior {prior}"):
+        small(tmp_path, peft={"modulators": "fixed"}, outer={"class_prior": prior})
+
+
+def drawn(counts, seed, pull):
+    """Logits, float64, in which `pull` times the log prior is mixed, and labels."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    noise = torch.randn(len(labels), len(counts), generator=generator, dtype=torch.float64)
+    shares = torch.tensor(counts, dtype=torch.float64) / sum(counts)
+    return 2 * F.one_hot(labels, len(counts)) + noise + pull * shares.log(), labels, shares.log()
+
+
+@pytest.mark.parametrize("counts", [(90, 9, 1), (40, 40, 5), (3, 2, 2, 60)])
+@pytest.mark.parametrize("pull", [0.0, 0.5, 1.5])
+def test_the_fit_is_where_the_balanced_derivative_is_zero(counts, pull):
+    for seed in range(3):
+        logits, labels, prior = drawn(counts, seed, pull)
+        kappa = torch.tensor(balancing_strength(logits, labels, prior), requires_grad=True)
+        assert abs(kappa.item()) < STRONGEST - 0.1
+        losses = F.cross_entropy(logits - kappa.double() * prior, labels, reduction="none")
+        torch.stack([losses[labels == c].mean() for c in labels.unique()]).mean().backward()
+        assert float(kappa.grad) == pytest.approx(0, abs=1e-5)
+
+
+def test_equally_frequent_classes_need_no_prior():
+    assert balancing_strength(*drawn((20, 20, 20), 0, 1.0)) == 0
+
+
+def test_a_fit_writes_the_shift_and_is_kept_in_the_state():
+    shift, restored = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    fitted = ClassPrior(shift, log_prior(COUNTS))
+    assert fitted.strength == 0
+    logits, labels, _ = drawn(tuple(COUNTS), 0, 1.0)
+    fitted.fit(logits, labels)
+    assert fitted.strength > 0.3
+    torch.testing.assert_close(shift, -fitted.strength * log_prior(COUNTS))
+    ClassPrior(restored, log_prior(COUNTS)).load_state_dict(fitted.state_dict())
+    assert torch.equal(shift, restored)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_it_is_fitted_once_to_what_was_held_out_when_learning_ends(tmp_path, monkeypatch, restart):
+    seen, fit = [], ClassPrior.fit
+
+    def seen_fit(prior, logits, labels):
+        seen.append((logits, labels))
+        fit(prior, logits, labels)
+
+    monkeypatch.setattr(ClassPrior, "fit", seen_fit)
+    outer = {"class_prior": "fitted", "final_epochs": 1, "restart": restart}
+    done = finetune(small(tmp_path, outer=outer, inner={"epochs": 3}))
+    ((logits, labels),) = seen
+    assert 0 < len(logits) == len(labels)
+    strengths = pd.read_csv(done.folder / "history.csv")["class_prior"].tolist()
+    assert strengths[0] == 0 and strengths[1] == strengths[2] != 0
+    assert load_run(done.folder).classifier.head.shift.std() > 0

@@ -11,7 +11,7 @@ EPOCHS, FINAL = 3, 2
 
 
 @pytest.fixture
-def epoch_starts(monkeypatch):
+def epoch_starts(monkeypatch, without_report):
     """What each epoch's first step began with."""
     found, original = [], FinetuningModule.training_step
 
@@ -29,7 +29,6 @@ def epoch_starts(monkeypatch):
             )
         original(module, batch, batch_index)
 
-    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)
     monkeypatch.setattr(FinetuningModule, "training_step", step)
     return found
 

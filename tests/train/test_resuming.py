@@ -28,8 +28,7 @@ class KilledError(Exception):
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)
+def quick(monkeypatch, without_report):
     monkeypatch.setattr(os, "fsync", lambda file: None)
 
 
@@ -105,7 +104,12 @@ KINDS = [
         "outer": {"engine": "finite_difference"},
     },
     {"outer": {"class_prior": "learned"}},
-    (RESTART := {"outer": {"final_epochs": 1, "restart": True}, "inner": {"warm_up": 0.2}}),
+    (
+        RESTART := {
+            "outer": {"final_epochs": 1, "restart": True, "class_prior": "fitted"},
+            "inner": {"warm_up": 0.2},
+        }
+    ),
 ]
 MORE_KINDS = [
     {"outer": {"engine": "unrolled", "every": 3}, "augmentation": {"radiometry": "sar"}},
