@@ -49,6 +49,7 @@ from rsmeta.train.trainer import (
     fit,
     follows,
     seed_everything,
+    slow_precision,
     start_at,
 )
 
@@ -235,8 +236,11 @@ def train(
     if recipe.pruning is not None:
         every.append(PruneWhileTraining(recipe.pruning, len(modulated_sites(built.plan))))
     trainer = build_trainer(recipe, every, distributed=recipe.compute.processes > 1)
+    device = trainer.strategy.root_device
+    if slow := slow_precision(recipe.compute, device):
+        _LOGGER.warning(slow)
     if recipe.compute.cache_features:
-        _cache_features(datamodule, built.classifier, trainer.strategy.root_device)
+        _cache_features(datamodule, built.classifier, device)
     if state is not None:
         module.resume(state)
         datamodule.skip(state["epoch"], state["batches"])

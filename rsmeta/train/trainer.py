@@ -76,6 +76,22 @@ def require_accelerator(compute: Compute) -> None:
         )
 
 
+def slow_precision(compute: Compute, device: torch.device) -> str | None:
+    """A line where the precision makes training slower instead of faster; None elsewhere.
+
+    Args:
+        compute: What the recipe asks for.
+        device: What the training runs on.
+    """
+    capability = torch.backends.cpu.get_cpu_capability()
+    if compute.precision != "bfloat16" or device.type != "cpu" or capability != "AVX2":
+        return None
+    return (
+        "compute.precision bfloat16: this processor has no instructions for it and takes many "
+        "times as long as with float32; set it to float32, or train on a GPU"
+    )
+
+
 def follows(recipe: Recipe) -> bool:
     """Whether another process leads this distributed run: this one trains along, writes nothing."""
     rank: int = getattr(rank_zero_only, "rank", 0)  # by Lightning, from torchrun's or SLURM's words
