@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_server import CommandServer
 from hypothesis import settings
 
 from rsmeta.recipe import Recipe
@@ -29,7 +30,13 @@ def shared():
 
 
 @pytest.fixture
-def tiny_recipe(tmp_path):
+def without_report(monkeypatch):
+    """Runs of this process get no report, whose figures take longer than their training."""
+    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)
+
+
+@pytest.fixture
+def tiny_recipe(tmp_path, without_report):
     """Builds recipes that train in a second, with sections replaced by keyword."""
 
     def build(**sections):
@@ -45,23 +52,40 @@ def tiny_recipe(tmp_path):
     return build
 
 
+def checked(done, check):
+    if check:
+        assert done.returncode == 0, done.stderr
+    return done
+
+
 @pytest.fixture(scope="session")
 def rsmeta_command():
-    """Runs the installed command in a folder, as a user would."""
+    """Runs the command in a folder and a process of its own, one at a time."""
+    server = CommandServer()
+
+    def run(*arguments, cwd, check=True):
+        environment = os.environ | {"COLUMNS": "200"}
+        return checked(server.run([*map(str, arguments)], cwd, environment), check)
+
+    yield run
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def installed_command():
+    """Runs the installed command in a folder, as a user would, several at a time if need be."""
 
     def run(*arguments, cwd, check=True):
         command = [str(Path(sys.executable).with_name("rsmeta")), *map(str, arguments)]
         environment = os.environ | {"COLUMNS": "200"}
         done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment)
-        if check:
-            assert done.returncode == 0, done.stderr
-        return done
+        return checked(done, check)
 
     return run
 
 
 @pytest.fixture(scope="session")
-def finished_run(rsmeta_command, tmp_path_factory):
+def finished_run(installed_command, tmp_path_factory):
     """A MetaPEFT run on simulated SAR, made by the command; (working folder, run folder)."""
     folder = tmp_path_factory.mktemp("work")
     recipe = folder / "tiny.yaml"
@@ -71,7 +95,7 @@ def finished_run(rsmeta_command, tmp_path_factory):
         "inner: {epochs: 2, batch_size: 8}\n"
         "outer: {every: 2, batch_size: 11, learning_rate: 0.1}\n"
     )
-    rsmeta_command("finetune", recipe, cwd=folder)
+    installed_command("finetune", recipe, cwd=folder)
     return folder, (folder / "runs" / "latest").resolve()
 
 

@@ -135,11 +135,6 @@ def test_a_wrong_criterion_is_one_line_and_leaves_nothing(
 # --- from Python ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def without_report(monkeypatch):
-    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)  # takes a second
-
-
 def silence(run, sites):
     """Give LoRA sites of a stored run an update of zero, by their number in a layer of a block."""
     path = run / "model.safetensors"
@@ -183,12 +178,13 @@ def test_a_pruned_run_can_be_pruned_again(finished_run, without_report, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("method", "modulators", "precision"),
-    [("adapter", "learned", "bfloat16"), ("adaptformer", "fixed", "float32")],
+    ("method", "modulators", "precision", "blocks"),
+    [("adapter", "learned", "bfloat16", "last:2"), ("adaptformer", "fixed", "float32", "all")],
 )
-def test_bottlenecks_are_pruned_too(tiny_recipe, without_report, method, modulators, precision):
-    peft = {"method": method, "modulators": modulators, "rank": 2}
-    recipe = tiny_recipe(peft=peft, inner=SHORT, compute={"precision": precision})
+def test_bottlenecks_are_pruned_too(tiny_recipe, method, modulators, precision, blocks):
+    peft = {"method": method, "modulators": modulators, "rank": 2, "blocks": blocks}
+    compute = {"precision": precision, "cache_features": precision == "bfloat16"}
+    recipe = tiny_recipe(peft=peft, inner=SHORT, compute=compute)
     parent = finetune(recipe).folder
     pruned = prune_run(parent, KeepShare(0.5))
     before, kept = contributions_of(parent), load_run(pruned.folder).card.sites

@@ -75,8 +75,7 @@ def test_chips_are_read_from_the_map_and_not_copied(ragged, tmp_path):
 NUMBERS = ["model.safetensors", "metrics.json", "modulators.csv", "history.csv", "confusion.csv"]
 
 
-def test_a_packed_file_trains_to_the_very_same_run(tiny_recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)  # figures are slow
+def test_a_packed_file_trains_to_the_very_same_run(tiny_recipe, tmp_path):
     recipe = tiny_recipe(
         augmentation={"crop_scale": [0.7, 1], "radiometry": "sar"},
         inner={"epochs": 1, "batch_size": 8, "sampling": "square_root"},

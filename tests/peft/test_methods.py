@@ -256,7 +256,6 @@ def test_a_run_trains_saves_and_loads(method, tiny_recipe, monkeypatch):
         return built[-1]
 
     monkeypatch.setattr("rsmeta.finetuning.build_classifier", build_and_keep)
-    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)  # takes a second
     config = CONFIGS[method]
     short = {"epochs": 1, "batch_size": 8}
     folder = finetune(tiny_recipe(peft=config.model_dump(), inner=short)).folder

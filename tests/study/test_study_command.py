@@ -58,11 +58,11 @@ def test_a_study_is_run_resumed_and_compared(folder, rsmeta_command):
     assert (folder / "studies" / "tiny.md").read_text().strip() == last.stdout.strip()
 
 
-def test_two_processes_share_out_the_cells(folder, rsmeta_command):
+def test_two_processes_share_out_the_cells(folder, installed_command):
     (folder / "shared.yaml").write_text(yaml.safe_dump(STUDY | {"name": "shared"}))
     with ThreadPoolExecutor() as pool:
         started = [
-            pool.submit(rsmeta_command, "study", "shared.yaml", cwd=folder) for _ in range(2)
+            pool.submit(installed_command, "study", "shared.yaml", cwd=folder) for _ in range(2)
         ]
         told = [line for done in started for line in done.result().stderr.splitlines()]
     cells = sorted(line.partition(" cells: ")[2] for line in told if " cells: " in line)

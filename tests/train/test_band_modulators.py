@@ -84,8 +84,7 @@ def test_a_peft_folder_holds_the_trained_kernel(run, tmp_path):
     torch.testing.assert_close(state[name], kernel)
 
 
-def test_modulators_of_bands_can_be_taken_from_another_run(run, tiny_recipe, monkeypatch):
-    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)
+def test_modulators_of_bands_can_be_taken_from_another_run(run, tiny_recipe):
     peft = {"method": "lora", "rank": 2, "blocks": "last:1", "modulators": "fixed"}
     peft |= {"gamma_from": {"file": run / "modulators.csv"}}
     again = finetune(tiny_recipe(peft=peft, backbone=BACKBONE, inner=SHORT)).folder
@@ -93,10 +92,7 @@ def test_modulators_of_bands_can_be_taken_from_another_run(run, tiny_recipe, mon
     np.testing.assert_allclose(gamma[0], gamma[1], rtol=1e-5)
 
 
-def test_a_linear_probe_with_band_updates_keeps_them_at_1_and_can_be_pruned(
-    tiny_recipe, monkeypatch
-):
-    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)
+def test_a_linear_probe_with_band_updates_keeps_them_at_1_and_can_be_pruned(tiny_recipe):
     backbone = {"spectral": {"mode": "matched", "update_rank": 2}}
     recipe = tiny_recipe(
         peft={"method": "linear_probe"},

@@ -155,7 +155,8 @@ def test_every_engine_learns_modulators(tiny_recipe, engine, optimiser):
 
 
 def test_bfloat16_trains_and_loads(tiny_recipe):
-    run = finetune(tiny_recipe(compute={"precision": "bfloat16"})).folder
+    inner = {"epochs": 1, "batch_size": 8}
+    run = finetune(tiny_recipe(compute={"precision": "bfloat16"}, inner=inner)).folder
     assert load_run(run).logits(torch.zeros(1, 2, 64, 64)).isfinite().all()
 
 

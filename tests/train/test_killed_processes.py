@@ -25,8 +25,7 @@ SECTIONS = {"inner": {"epochs": 6, "batch_size": 4}}
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)
+def quick(monkeypatch, without_report):
     monkeypatch.setattr(os, "fsync", lambda file: None)
 
 

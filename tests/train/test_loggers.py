@@ -20,9 +20,7 @@ from rsmeta.validation import validate_recipe
 SMALL = {"source": "simulator", "largest_class": 4, "imbalance": 2, "test_per_class": 1}
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)
+pytestmark = pytest.mark.usefixtures("without_report")
 
 
 @pytest.fixture

@@ -9,10 +9,7 @@ from safetensors.torch import load_file
 from rsmeta.finetuning import finetune
 from rsmeta.models.classifier import ChipClassifier
 
-
-@pytest.fixture(autouse=True)
-def no_report(monkeypatch):
-    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)
+pytestmark = pytest.mark.usefixtures("without_report")
 
 
 def short(tiny_recipe, peft, engine="first_order", inner=None, compute=None):

@@ -20,9 +20,7 @@ from rsmeta.train.module import FinetuningModule
 FILES = ["model.safetensors", "metrics.json", "per_class.csv", "modulators.csv", "history.csv"]
 
 
-@pytest.fixture(autouse=True)
-def no_report(monkeypatch):
-    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)  # takes a second
+pytestmark = pytest.mark.usefixtures("without_report")
 
 
 def pruning_recipe(tiny_recipe, epochs=4, every=1, keep=0.25, outer=None, optimiser="sgd", **peft):
