@@ -11,6 +11,8 @@ from rsmeta.errors import RsmetaError, StudyError
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
+_PRELOADED = ["rsmeta.finetuning", "rsmeta.run_results"]
+
 
 def in_new_process(
     what: str,
@@ -29,7 +31,9 @@ def in_new_process(
     Raises:
         StudyError: It failed, or its process was killed.
     """
-    context = multiprocessing.get_context("spawn")
+    # Processes fork from one that has imported what all of them need, and has run nothing.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([work.__module__, *_PRELOADED])
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
         try:
             return pool.submit(work, *arguments, **named).result()
