@@ -77,7 +77,7 @@ def main() -> None:
         for dropout in DROPOUT:
             with tempfile.TemporaryDirectory() as folder:
                 config = recipe(seed, dropout, Path(folder))
-                model = load_run(finetune(config).folder)
+                model = load_run(finetune(config, report=False).folder)
             test = load_data(config).test
             chips = torch.stack([torch.from_numpy(test.read(i)) for i in range(len(test))])
             chips = resize(chips, config.backbone.image_size)

@@ -192,7 +192,7 @@ def compare(seed: int, size: int, count: int) -> list[dict[str, object]]:
             for number in range(scenes)
         )
         known = first_labels([first_scene, second_scene], seed)
-        before = finetune(recipe(seed, folder, known))
+        before = finetune(recipe(seed, folder, known), report=False)
         counts = {entry.name: entry.train_chips for entry in before.metrics.classes}
         parts = [Tiles.of(product).draw(dict.fromkeys(counts, count), seed) for product in tests]
         tested = Tiles(
@@ -212,7 +212,7 @@ def compare(seed: int, size: int, count: int) -> list[dict[str, object]]:
                 found = fill_in(tiles, scene)
                 added = {"raster": scene.scene, "labels": tiles, "class_column": "label"}
                 labelled = [*known, added | {"split": "train"}]
-                run = finetune(recipe(seed, folder, labelled)).folder
+                run = finetune(recipe(seed, folder, labelled), report=False).folder
             reached = accuracies(run, tested)
             tail = [name for name in reached if counts[name] < TAIL_BELOW]
             rows.append(

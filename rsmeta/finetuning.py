@@ -29,6 +29,7 @@ from rsmeta.origin import origin_of, require_same
 from rsmeta.peft.sites import modulated_sites
 from rsmeta.recipe import Recipe
 from rsmeta.recipe_reading import read_recipe
+from rsmeta.report.run_report import write_report
 from rsmeta.run_results import evaluate, write_run
 from rsmeta.runs import (
     RECIPE,
@@ -70,7 +71,11 @@ class FinishedRun:
 
 
 def finetune(
-    recipe: Recipe, console: Console | None = None, callbacks: Sequence[L.Callback] = ()
+    recipe: Recipe,
+    console: Console | None = None,
+    callbacks: Sequence[L.Callback] = (),
+    *,
+    report: bool = True,
 ) -> FinishedRun:
     """Train and test a recipe's model and write the run folder.
 
@@ -78,6 +83,7 @@ def finetune(
         recipe: The recipe.
         console: Where to show the plan and the progress; None for nowhere.
         callbacks: What Lightning is to call besides.
+        report: Whether the run gets a report, whose figures take some seconds.
 
     Raises:
         DataError: One line for each chip that cannot be used, or what else is wrong with the data.
@@ -90,6 +96,8 @@ def finetune(
     with new_run(recipe.runs, recipe.name) as draft:
         write_recipe(draft, recipe)
         metrics = _finish(draft, recipe, console, callbacks)
+        if report:
+            write_report(draft)
     return FinishedRun(final_path(draft), metrics)
 
 
@@ -115,6 +123,7 @@ def resume(
         if not (draft / RECIPE).is_file():
             raise RunError(f"run '{run}' was interrupted before it began; start it afresh")
         metrics = _finish(draft, read_recipe(Recipe, draft / RECIPE), console, callbacks)
+        write_report(draft)
     return FinishedRun(final_path(draft), metrics)
 
 

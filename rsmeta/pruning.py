@@ -11,6 +11,7 @@ from rsmeta.errors import PruningError, RunError
 from rsmeta.gamma_history import GAMMA_HISTORY
 from rsmeta.models.pruned import keep_sites
 from rsmeta.peft.pruning import Criterion, KeepShare, Threshold, sites_to_keep
+from rsmeta.report.run_report import write_report
 from rsmeta.run_results import Evaluation, evaluate, write_run
 from rsmeta.runs import HISTORY, load_run, require_files, write_inspection, write_json
 
@@ -71,6 +72,7 @@ def prune_run(run: Path, criterion: Criterion) -> PrunedRun:
         write_json(draft / "pruning.json", _facts(parent.name, criterion, before, after))
         write_inspection(draft, inspected)
         write_run(draft, recipe, data, statistics, smaller, after, {})
+        write_report(draft)
     return PrunedRun(final_path(draft), before, after)
 
 

@@ -21,7 +21,6 @@ from rsmeta.models.contribution import contributions
 from rsmeta.peft.sites import AnySite, modulated_sites
 from rsmeta.prediction_table import write_predictions
 from rsmeta.recipe import Recipe
-from rsmeta.report.run_report import write_report
 from rsmeta.runs import (
     write_json,
     write_model,
@@ -111,7 +110,7 @@ def write_run(
     evaluation: Evaluation,
     seconds: Mapping[str, float],
 ) -> None:
-    """Write all files of a run folder that holds its history already.
+    """Write all files but the report of a run folder that holds its history already.
 
     Args:
         folder: A folder of `new_run`.
@@ -161,4 +160,3 @@ def write_run(
     resources: dict[str, Any] = {**seconds, "test_seconds": evaluation.seconds}
     resources |= {"peak_memory_megabytes": peak_memory(), **card.versions}
     write_json(folder / "resources.json", resources)
-    write_report(folder)

@@ -32,7 +32,8 @@ def shared():
 @pytest.fixture
 def without_report(monkeypatch):
     """Runs of this process get no report, whose figures take longer than their training."""
-    monkeypatch.setattr("rsmeta.run_results.write_report", lambda folder: None)
+    for module in ("finetuning", "pruning"):
+        monkeypatch.setattr(f"rsmeta.{module}.write_report", lambda folder: None)
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def run_recipe(recipe: Recipe) -> tuple[dict[str, Any], pd.DataFrame]:
     """Fine-tune, and read from the run folder what a study keeps: a row, and the modulators."""
     from rsmeta.finetuning import finetune
 
-    run = finetune(recipe).folder
+    run = finetune(recipe, report=False).folder
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     resources = json.loads((run / "resources.json").read_text(encoding="utf-8"))
     history = pd.read_csv(run / "history.csv")
