@@ -47,7 +47,8 @@ def _become_command(arguments, cwd, environment, streams):
     files = [os.open(stream, os.O_WRONLY | os.O_CREAT) for stream in streams]
     for number, file in enumerate([nothing, *files]):
         os.dup2(file, number)
-    sys.argv = ["rsmeta", *arguments]
+    # Lightning starts the other processes of a distributed run by this path.
+    sys.argv = [str(Path(sys.executable).with_name("rsmeta")), *arguments]
     from rsmeta.cli import main
 
     sys.exit(main())
