@@ -5,6 +5,8 @@ import torch
 from small_runs import small
 from torch.nn import functional as F
 
+from rsmeta.data.outer_split import OuterSplitter
+from rsmeta.data.sources import load_data
 from rsmeta.errors import RecipeError
 from rsmeta.finetuning import finetune
 from rsmeta.longtail.losses import log_prior
@@ -12,6 +14,7 @@ from rsmeta.meta.class_prior import STRONGEST, ClassPrior, ClassPriorStep, balan
 from rsmeta.runs import load_run
 
 COUNTS = np.array([90, 9, 1])
+LEARNING = 2
 pytestmark = pytest.mark.usefixtures("without_report")
 
 
@@ -145,9 +148,13 @@ def test_it_is_fitted_once_to_what_was_held_out_when_learning_ends(tmp_path, mon
 
     monkeypatch.setattr(ClassPrior, "fit", seen_fit)
     outer = {"class_prior": "fitted", "final_epochs": 1, "restart": restart}
-    done = finetune(small(tmp_path, outer=outer, inner={"epochs": 3}))
+    recipe = small(tmp_path, outer=outer, inner={"epochs": LEARNING + 1})
+    done = finetune(recipe)
     ((logits, labels),) = seen
-    assert 0 < len(logits) == len(labels)
+    trained = load_data(recipe).train.labels
+    split = OuterSplitter(trained, recipe.outer.fraction, "epoch", recipe.seed).split(LEARNING - 1)
+    assert labels.tolist() == trained[split.outer].tolist()
+    assert len(logits) == len(labels)
     strengths = pd.read_csv(done.folder / "history.csv")["class_prior"].tolist()
     assert strengths[0] == 0 and strengths[1] == strengths[2] != 0
     assert load_run(done.folder).classifier.head.shift.std() > 0
