@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
-from torch.nn import functional as F
 
 from rsmeta.data.processes import mean_over_processes, this_process
+from rsmeta.longtail.balanced import balanced_cross_entropy
 from rsmeta.meta.optimiser_state import load_optimiser_state
 from rsmeta.recipe import OuterLoop
 
@@ -47,6 +47,16 @@ class ClassPrior:
         """
         self._strength.fill_(balancing_strength(logits, labels, self._log_prior))
         self._write()
+
+    def fitted(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """What the logits would be if kappa were fitted to them; kappa stays as it is.
+
+        Args:
+            logits: Without the shift, (chips, classes).
+            labels: (chips,).
+        """
+        strength = balancing_strength(logits, labels, self._log_prior)
+        return logits - strength * self._log_prior.to(logits)
 
     def state_dict(self) -> dict[str, Any]:
         """Kappa."""
@@ -135,12 +145,9 @@ def balancing_strength(logits: Tensor, labels: Tensor, log_prior: Tensor) -> flo
     y = labels.cpu()
     if torch.allclose(prior, prior.mean().expand_as(prior)):
         return 0.0
-    classes, counts = y.unique(return_counts=True)
-    weight = torch.zeros_like(prior)
-    weight[classes] = 1 / counts.double()
 
     def loss(kappa: float) -> float:
-        return float(F.cross_entropy(f - kappa * prior, y, weight=weight))
+        return float(balanced_cross_entropy(f - kappa * prior, y))
 
     found = minimize_scalar(
         loss, bounds=(-STRONGEST, STRONGEST), method="bounded", options={"xatol": 1e-6}

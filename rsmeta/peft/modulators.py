@@ -97,6 +97,20 @@ class ModulatorBank(nn.Module):
         self.kept &= stays
         self._all_kept = bool(self.kept.all())
 
+    @torch.no_grad()
+    def set_scale(self, start: Tensor, factor: float) -> None:
+        """Set gamma to a multiple of what it was; those of bands alone stay: they scale kernels.
+
+        Args:
+            start: Rho to start from, (modulators,).
+            factor: What to multiply gamma with, > 0.
+        """
+        rho = [inverse_softplus(factor * value) for value in F.softplus(start).tolist()]
+        of_blocks = [not isinstance(site, BandSite) for site in self.sites]
+        scaled = torch.zeros_like(start, dtype=torch.bool)
+        scaled[self._entry[torch.tensor(of_blocks, device=start.device)]] = True
+        self.rho.copy_(torch.where(scaled, start.new_tensor(rho), start))
+
     def take_sites(self, source: "ModulatorBank") -> None:
         """Copy the rho of this bank's sites from a bank that has these and others."""
         places = [source._shared.index(shared) for shared in self._shared]

@@ -70,6 +70,7 @@ from rsmeta.recipe.training import (
     OuterLoop,
     Precision,
     SamplingName,
+    ScaleSearch,
     Sgd,
 )
 from rsmeta.recipe.units import Scaling, ToDecibel, Units
@@ -128,6 +129,7 @@ __all__ = [
     "RadiometryName",
     "Recipe",
     "SamplingName",
+    "ScaleSearch",
     "ScaleShift",
     "Scaling",
     "Scratch",
@@ -189,12 +191,16 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _modulators_have_epochs(self) -> "Recipe":
-        if self.learns_modulators and self.outer.final_epochs >= self.inner.epochs:
-            raise ValueError(
-                f"outer.final_epochs {self.outer.final_epochs} leaves none of inner.epochs "
-                f"{self.inner.epochs} to learn the modulators in; make it smaller"
-            )
-        return self
+        outer, epochs = self.outer, self.inner.epochs
+        if not self.learns_modulators or outer.trial_epochs + outer.final_epochs < epochs:
+            return self
+        taken = f"outer.final_epochs {outer.final_epochs} leaves"
+        if outer.trial_epochs:
+            taken = f"outer.scale_search ({outer.trial_epochs} epochs) with {taken}"
+        raise ValueError(
+            f"{taken} none of inner.epochs {epochs} to learn the modulators in; make it smaller, "
+            "or inner.epochs larger"
+        )
 
     @model_validator(mode="after")
     def _class_prior_has_an_outer_loop(self) -> "Recipe":
@@ -218,6 +224,11 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _pruning_happens(self) -> "Recipe":
         pruning, epochs = self.pruning, self.inner.epochs
+        if pruning is not None and self.outer.scale_search is not None:
+            raise ValueError(
+                "peft.pruning drops sites for good, also those that a trial of outer.scale_search "
+                "was bad for; leave one out"
+            )
         if pruning is not None and pruning.events(epochs) == 0:
             raise ValueError(
                 f"peft.pruning.every {pruning.every} leaves no pruning event before the end of "

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rsmeta.recipe.losses import Lade, LogitAdjusted, Loss
 from rsmeta.recipe.section import Section
@@ -147,6 +147,39 @@ class InnerLoop(Section):
 EngineName = Literal["first_order", "finite_difference", "unrolled"]
 
 
+class ScaleSearch(Section):
+    """Trials of the scale that the outer loop starts from: each factor is trained with from anew.
+
+    Training goes on from the factor whose trial ends with the smallest class-balanced loss of the
+    chips that are held out, divided by `caution`. A hypergradient cannot see that far: what a scale
+    does for a step is not what it does for a training.
+    """
+
+    factors: list[float] = Field(
+        default=[0.25, 0.5, 1.0, 2.0, 4.0],
+        description="Of the modulators' start value, tried in this order.",
+    )
+    epochs: int = Field(default=2, ge=1, description="Length of each trial, of inner.epochs.")
+    caution: float = Field(
+        default=2.0,
+        ge=1,
+        description="What the best factor is divided by: short trials favour larger scales than a "
+        "whole training bears.",
+    )
+
+    @field_validator("factors")
+    @classmethod
+    def _several(cls, factors: list[float]) -> list[float]:
+        if len(factors) < 2 or min(factors) <= 0 or len(set(factors)) < len(factors):
+            raise ValueError("factors need to be two or more different numbers above 0")
+        return factors
+
+    @property
+    def all_epochs(self) -> int:
+        """Length of all trials."""
+        return len(self.factors) * self.epochs
+
+
 class OuterLoop(Section):
     """Learning of the modulators; without effect where they are fixed."""
 
@@ -185,6 +218,11 @@ class OuterLoop(Section):
         default=False,
         description="Adapters and head start anew in the final epochs, with what was learned: the "
         "epochs before were the search, and these are a whole training.",
+    )
+    scale_search: ScaleSearch | None = Field(
+        default=None,
+        description="Try scales before the outer loop begins, in the first of inner.epochs; "
+        "default: it begins from the modulators' start value.",
     )
     balanced: bool = Field(default=True, description="Sample validation chips class-balanced.")
     class_prior: Literal["fixed", "learned", "fitted"] = Field(
@@ -237,6 +275,20 @@ class OuterLoop(Section):
                 "the model knows; leave held_out true, or choose another class_prior"
             )
         return self
+
+    @model_validator(mode="after")
+    def _trials_need_a_split(self) -> "OuterLoop":
+        if self.scale_search is not None and not (self.held_out and self.resample == "never"):
+            raise ValueError(
+                "scale_search needs chips that train in no trial; set held_out to true and "
+                "resample to never"
+            )
+        return self
+
+    @property
+    def trial_epochs(self) -> int:
+        """Epochs before the modulators are learned, in which scales are tried."""
+        return 0 if self.scale_search is None else self.scale_search.all_epochs
 
     @model_validator(mode="after")
     def _rate_needs_a_learned_prior(self) -> "OuterLoop":

@@ -25,6 +25,7 @@ from rsmeta.data.processes import (
     sum_over_processes,
     this_process,
 )
+from rsmeta.longtail.balanced import balanced_cross_entropy
 from rsmeta.longtail.losses import build_loss, log_prior
 from rsmeta.longtail.metrics import Group
 from rsmeta.meta.class_prior import ClassPrior, ClassPriorStep, build_class_prior
@@ -33,6 +34,7 @@ from rsmeta.meta.optimiser_state import load_optimiser_state
 from rsmeta.meta.outer_loop import OuterStep
 from rsmeta.meta.problem import BilevelProblem, Tensors
 from rsmeta.meta.recorder import TrajectoryRecorder
+from rsmeta.meta.scale_search import ScaleTrials
 from rsmeta.models.classifier import ChipClassifier
 from rsmeta.models.contribution import contributions
 from rsmeta.models.recomputing import whole_graph
@@ -43,8 +45,9 @@ from rsmeta.train.head_start import start_head
 from rsmeta.train.held_out import held_out_logits
 from rsmeta.train.nonfinite import NonFiniteError
 from rsmeta.train.random_state import random_state, set_random_state
-from rsmeta.train.records import EpochRecord, EpochSums, Place, mean
+from rsmeta.train.records import EpochRecord, EpochSums, Place
 from rsmeta.train.schedule import warm_cosine
+from rsmeta.train.stages import FreshStart, stages
 
 
 class FinetuningModule(L.LightningModule):
@@ -79,14 +82,19 @@ class FinetuningModule(L.LightningModule):
         self._sums = EpochSums(len(counts))
         self._tested: list[tuple[Tensor, Tensor, Tensor]] = []
         self._outer: OuterStep | None = None
+        self._trials: ScaleTrials | None = None
+        bank = classifier.modulators
+        if recipe.learns_modulators and bank is not None:
+            self._outer = OuterStep(recipe.outer, recipe.inner, bank)
+            if recipe.outer.scale_search is not None:
+                self._trials = ScaleTrials(recipe.outer.scale_search, bank)
         self._prior: ClassPrior | None = None
-        if recipe.learns_modulators and classifier.modulators is not None:
-            self._outer = OuterStep(recipe.outer, recipe.inner, classifier.modulators)
         if classifier.head.shift is not None:
             self._prior = build_class_prior(recipe.outer, classifier.head.shift, log_prior(counts))
         self._recorder: TrajectoryRecorder | None = None
         self._batches = 0  # of this epoch, so far
-        self._start: list[Tensor] = []  # inner parameters, where training begins anew
+        self._stages = stages(recipe)
+        self._fresh_start: FreshStart | None = None
         self._latest = Place(0, 0, 0)
         self._resumed: StateDict | None = None
         self._problem = BilevelProblem(self._inner_loss, self._outer_loss)
@@ -107,10 +115,7 @@ class FinetuningModule(L.LightningModule):
         """The recipe's optimiser and schedule."""
         inner = self._recipe.inner
         optimiser = build_inner_optimiser(inner, self.classifier.inner_parameters())
-        parts = [self.inner_steps]
-        if self._restarts:
-            learning = self.datamodule.inner_steps(range(self._final_epoch))
-            parts = [learning, self.inner_steps - learning]
+        parts = [self.datamodule.inner_steps(stage) for stage in self._stages]
         schedule = warm_cosine(optimiser, parts, inner.warm_up)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule}}
 
@@ -119,36 +124,34 @@ class FinetuningModule(L.LightningModule):
         if self._resumed is None:
             batches = map(self._moved, self.datamodule.plain_train_dataloader())
             start_head(self.classifier, self._recipe, batches, self._loss)
-        else:
-            self._load_training_state(self._resumed)
         copy_first_process(list(self.classifier.trained_state().values()))
-        if self._restarts and self._resumed is None:
-            self._start = [p.detach().clone() for p in self.classifier.inner_parameters()]
+        parameters, optimiser = self.classifier.inner_parameters(), self._inner_optimiser.optimizer
+        if len(self._stages.starts) > 1:
+            self._fresh_start = FreshStart(parameters, optimiser)
+        if self._resumed is not None:
+            self._load_training_state(self._resumed)
         if self._outer is not None:
-            self._recorder = TrajectoryRecorder(
-                self._recipe.inner,
-                self._inner_optimiser.optimizer,
-                self.classifier.inner_parameters(),
-            )
+            self._recorder = TrajectoryRecorder(self._recipe.inner, optimiser, parameters)
 
     def on_train_epoch_start(self) -> None:
-        """Begin anew with what was learned, where the recipe says so."""
-        if not self._restarts or self.current_epoch != self._final_epoch or self._batches:
+        """Begin anew where a stage of the training does."""
+        if self._batches or self.current_epoch not in self._stages.starts:
             return
-        with torch.no_grad():
-            for parameter, start in zip(
-                self.classifier.inner_parameters(), self._start, strict=True
-            ):
-                parameter.copy_(start)
-        self._inner_optimiser.optimizer.state.clear()
+        if self._fresh_start is not None and self.current_epoch > 0:
+            self._fresh_start.restore()
+        if self._trials is not None and self.current_epoch <= self._stages.learning.start:
+            self._trials.begin()
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """One inner step and, when it is due, one outer step."""
         optimiser = self._inner_optimiser
         self._latest = Place(self.current_epoch, self._batches, self.global_step + 1)
         optimiser.zero_grad()
-        self._count(*self._backward(batch), batch["label"])
-        optimiser.step()
+        if self._trials is None or not self._trials.given_up:
+            loss, logits = self._backward(batch)
+            if math.isfinite(loss) or not self._gave_up_trial():
+                self._count(loss, logits, batch["label"])
+                optimiser.step()
         self._batches += 1
         learning_rate = float(self._schedule.get_last_lr()[0])
         self._schedule.step()
@@ -179,19 +182,9 @@ class FinetuningModule(L.LightningModule):
         return average_gradients(inputs, value), torch.cat(found)
 
     @property
-    def _final_epoch(self) -> int:
-        """The first that learns no modulators."""
-        return self._recipe.inner.epochs - self._recipe.outer.final_epochs
-
-    @property
-    def _restarts(self) -> bool:
-        return self._outer is not None and self._recipe.outer.restart
-
-    @property
     def _learning(self) -> bool:
         """Whether this epoch learns modulators."""
-        splitter = self.datamodule.splitter
-        return splitter is not None and splitter.learns(self.current_epoch)
+        return self.current_epoch in self._stages.learning
 
     @property
     def _inner_optimiser(self) -> LightningOptimizer:
@@ -220,14 +213,42 @@ class FinetuningModule(L.LightningModule):
         if isinstance(self._prior, ClassPriorStep):
             self._prior.step(skipped=record.skipped)
 
-    def _fit_class_prior(self) -> None:
-        prior, splitter = self._prior, self.datamodule.splitter
-        assert prior is not None and splitter is not None
+    def _held_out_logits(self) -> tuple[Tensor, Tensor]:
+        """Without the shift of the head, (chips, classes), and the labels, (chips,)."""
+        splitter = self.datamodule.splitter
+        assert splitter is not None
         chips = splitter.split(self.current_epoch).outer
+        self._sums.passes += len(chips)
         with self.classifier.head.unshifted():
             batches = self.datamodule.plain_batches(chips)
-            prior.fit(*held_out_logits(self.classifier, batches, self._from_tokens))
-        self._sums.passes += len(chips)
+            return held_out_logits(self.classifier, batches, self._from_tokens)
+
+    def _fit_what_is_fitted(self) -> None:
+        """The class prior when learning ends, and the scale of the modulators when a trial does."""
+        learned = self.current_epoch + 1 == self._stages.learning.stop
+        fitted = self._recipe.outer.class_prior == "fitted"
+        if learned and fitted:
+            assert self._prior is not None
+            self._prior.fit(*self._held_out_logits())
+        if self._trials is not None and self.current_epoch in self._stages.trial_ends:
+            self._end_trial(self._trials)
+
+    def _end_trial(self, trials: ScaleTrials) -> None:
+        logits, labels = self._held_out_logits()
+        if not logits.isfinite().all():
+            self._gave_up_trial()
+            logits = logits.nan_to_num()
+        if self._prior is not None and self._recipe.outer.class_prior == "fitted":
+            logits = self._prior.fitted(logits, labels)
+        self._sums.trial_loss = trials.end(float(balanced_cross_entropy(logits, labels)))
+
+    def _gave_up_trial(self) -> bool:
+        """Whether a trial of a scale was under way, which diverged and now is given up."""
+        if self._trials is None or self._trials.done or self._fresh_start is None:
+            return False
+        self._trials.give_up()
+        self._fresh_start.restore()
+        return True
 
     def prune(self, count: int) -> None:
         """Drop all sites but `count`: those that contribute least."""
@@ -303,33 +324,12 @@ class FinetuningModule(L.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Fit what is fitted when learning ends, and write down the epoch."""
-        learned = self.current_epoch + 1 == self._final_epoch
-        if learned and self._recipe.outer.class_prior == "fitted":
-            self._fit_class_prior()
+        self._fit_what_is_fitted()
+        rate = float(self._schedule.get_last_lr()[0])
+        prior = math.nan if self._prior is None else self._prior.strength
         bank, sums = self.classifier.modulators, self._sums
-        gamma = (
-            np.array([np.nan]) if bank is None else bank.gamma()[bank.kept].detach().cpu().numpy()
-        )
-        cosines = [record.cosine for record in sums.outer if record.cosine is not None]
-        self.history.append(
-            EpochRecord(
-                epoch=self.current_epoch + 1,
-                learning_rate=float(self._schedule.get_last_lr()[0]),
-                loss=float(np.mean(sums.losses)),
-                outer_loss=mean([record.loss for record in sums.outer]),
-                hypergradient_cosine=mean(cosines),
-                skipped_outer_steps=sum(record.skipped for record in sums.outer),
-                passes=sums.passes,
-                head_accuracy=sums.group_accuracy(self._members[Group.HEAD]),
-                tail_accuracy=sums.group_accuracy(self._members[Group.TAIL]),
-                gamma_mean=float(gamma.mean()),
-                gamma_min=float(gamma.min()),
-                gamma_max=float(gamma.max()),
-                sites=0 if bank is None else len(bank.left),
-                class_prior=math.nan if self._prior is None else self._prior.strength,
-                gammas=() if bank is None else tuple(bank.values().values()),
-            )
-        )
+        record = sums.record(self.current_epoch + 1, rate, self._members, bank, prior)
+        self.history.append(record)
         self._sums, self._batches = EpochSums(len(sums.seen)), 0
 
     # --- checkpoints ------------------------------------------------------------------------------
@@ -343,10 +343,11 @@ class FinetuningModule(L.LightningModule):
         """Check the weights.
 
         Raises:
-            NonFiniteError: A trained tensor is infinite or not a number.
+            NonFiniteError: A trained tensor is infinite or not a number, and not because of a scale
+                that is only tried.
         """
         for name, tensor in self.classifier.trained_state().items():
-            if not tensor.isfinite().all():
+            if not tensor.isfinite().all() and not self._gave_up_trial():
                 raise self._not_finite(f"{name} is not finite", "inner")
 
     def training_state(self) -> StateDict:
@@ -364,7 +365,8 @@ class FinetuningModule(L.LightningModule):
             "schedule": self._schedule.state_dict(),
             "outer": None if self._outer is None else self._outer.state_dict(),
             "prior": None if self._prior is None else self._prior.state_dict(),
-            "start": self._start,
+            "start": None if self._fresh_start is None else self._fresh_start.state_dict(),
+            "trials": None if self._trials is None else self._trials.state_dict(),
             "random": random_state(),
         }
 
@@ -384,7 +386,10 @@ class FinetuningModule(L.LightningModule):
         """Take what needs the optimisers, and the random numbers, last."""
         load_optimiser_state(self._inner_optimiser.optimizer, state["inner"])
         self._schedule.load_state_dict(state["schedule"])
-        self._start = [tensor.to(self.device) for tensor in state["start"]]
+        if self._fresh_start is not None:
+            self._fresh_start.load_state_dict(state["start"])
+        if self._trials is not None:
+            self._trials.load_state_dict(state["trials"])
         if self._outer is not None:
             self._outer.load_state_dict(state["outer"])
         if self._prior is not None:

@@ -111,6 +111,14 @@ KINDS = [
         }
     ),
 ]
+SCALES = {
+    "outer": {
+        "scale_search": {"factors": [0.5, 1e30, 2], "epochs": 1},  # the second of them diverges
+        "resample": "never",
+        "class_prior": "fitted",
+    },
+    "inner": {"epochs": 4},
+}
 MORE_KINDS = [
     {"outer": {"engine": "unrolled", "every": 3}, "augmentation": {"radiometry": "sar"}},
     {"peft": {"method": "lora", "modulators": "fixed"}, "inner": {"sampling": "square_root"}},
@@ -125,6 +133,7 @@ MORE_KINDS = [
     [
         *((kind, 7) for kind in KINDS),
         (RESTART, 6),  # the first step of the final epoch, after an epoch of five
+        *((SCALES, number) for number in (5, 9, 16)),
         *(pytest.param(kind, 4, marks=pytest.mark.slow) for kind in MORE_KINDS),
     ],
     ids=str,
