@@ -36,6 +36,7 @@ __all__ = [
     "modulators",
     "modulators_course",
     "reliability",
+    "scale_trials",
 ]
 
 _LONGEST_SIDE = 1024
@@ -57,6 +58,15 @@ def modulators_course(run: RunLike, ax: Axes | None = None) -> Axes:
         RunError: The run has no modulators that were learned.
     """
     return _drawn("modulators_course", run, ax)
+
+
+def scale_trials(run: RunLike, ax: Axes | None = None) -> Axes:
+    """Draw the loss after a short training with each scale that was tried.
+
+    Raises:
+        RunError: No scales were tried in the run.
+    """
+    return _drawn("scale_trials", run, ax)
 
 
 def bands(run: RunLike, ax: Axes | None = None) -> Axes:

@@ -1,4 +1,4 @@
-"""How the modulators moved while training, drawn into axes that the caller owns."""
+"""How the modulators came about while training, drawn into axes that the caller owns."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,19 @@ from matplotlib.ticker import MaxNLocator
 
 from rsmeta.recipe import Position
 from rsmeta.report.gamma_scale import gamma_bar, gamma_colours
-from rsmeta.report.style import EMPTY, INK, label_axes, legend_above, matrix_style, plain
+from rsmeta.report.style import (
+    EMPTY,
+    INK,
+    SMALL,
+    label_axes,
+    legend_above,
+    matrix_style,
+    open_style,
+    plain,
+)
+
+TRIALS = "#b8374a"
+"""Colour of the outer loop in the learning curves: a trial is judged by its chips."""
 
 
 def modulator_course(table: pd.DataFrame, ax: Axes) -> None:
@@ -48,3 +60,26 @@ def modulator_course(table: pd.DataFrame, ax: Axes) -> None:
             ax.axhline(start, color=INK, linewidth=0.8)
     ax.set_yticks((starts[:-1] + starts[1:]) / 2, labels=[plain(name) for name in order])
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def scale_trials(table: pd.DataFrame, ax: Axes) -> None:
+    """Draw the loss that the trial of each scale ended with.
+
+    Args:
+        table: Columns `trial_loss`, infinite where training diverged, and `gamma_mean`. At least
+            one row.
+        ax: Where to draw.
+    """
+    ordered = table.sort_values("gamma_mean")
+    scales = [f"{scale:.3g}" for scale in ordered["gamma_mean"]]
+    losses = ordered["trial_loss"].to_numpy(dtype=float)
+    places = np.arange(len(losses))
+    ended = np.isfinite(losses)
+    ax.plot(places[ended], losses[ended], color=TRIALS, linewidth=1.8, marker="o", markersize=5)
+    foot = ax.get_xaxis_transform()
+    for place in places[~ended]:
+        ax.text(place, 0.05, "diverged", transform=foot, ha="center", fontsize=SMALL, color=INK)
+    label_axes(ax, "Trials of scales", "strength γ of all adapters", "loss of held-out chips")
+    open_style(ax)
+    ax.set_xticks(places, labels=scales)
+    ax.set_xlim(-0.5, len(places) - 0.5)

@@ -165,7 +165,10 @@ def _read_modulators(path: Path) -> pd.DataFrame:
 
 
 def _read_history(path: Path) -> pd.DataFrame:
-    return _read_table(path, (), {"epoch": False, "loss": True, "outer_loss": True})
+    table = _read_table(path, (), {"epoch": False, "loss": True, "outer_loss": True})
+    if "trial_loss" not in table.columns:  # in runs of older versions
+        return table.assign(trial_loss=np.nan)
+    return _to_numbers(path, table, {"gamma_mean": True, "trial_loss": True})
 
 
 def _read_gammas(path: Path) -> pd.DataFrame:

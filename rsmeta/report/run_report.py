@@ -15,7 +15,7 @@ from rsmeta.pages import inlined, page_template
 from rsmeta.report import figures
 from rsmeta.report.calibration_figures import calibration_diagram
 from rsmeta.report.chip_figures import CHIP_TEXT, CHIPS_A_ROW, chip_pictures, feature_map
-from rsmeta.report.course_figures import modulator_course
+from rsmeta.report.course_figures import modulator_course, scale_trials
 from rsmeta.report.plot import Plot
 from rsmeta.report.run_files import RunFiles
 
@@ -25,10 +25,10 @@ def write_report(run: Path) -> Path:
 
     The page needs no other file and no network: figures and styles are inside, scripts are not.
     The figures are also written to the folder `figures` as PNG files: `modulators` and
-    `modulators_course` (only where the method has any), `bands` and `bands_course` (only where
-    bands have updates), `class_distribution`, `class_accuracy`, `confusion`, `reliability`,
-    `mistakes`, `hard_tail_chips`, `features` (each only where the run has what it shows),
-    `learning_curves`.
+    `modulators_course` (only where the method has any), `scale_trials` (only where scales were
+    tried), `bands` and `bands_course` (only where bands have updates), `class_distribution`,
+    `class_accuracy`, `confusion`, `reliability`, `mistakes`, `hard_tail_chips`, `features` (each
+    only where the run has what it shows), `learning_curves`.
 
     Args:
         run: Run folder.
@@ -66,6 +66,7 @@ def run_plots(run: RunFiles) -> list[Plot]:
     adapters, bands = run.modulators[in_blocks], run.modulators[~in_blocks]
     plots = [] if adapters.empty else [_modulator_plot(adapters)]
     plots += _course_plots("modulators_course", run.gammas[run.gammas["block"].notna()])
+    plots += _trial_plots(run.history)
     plots += [] if bands.empty else [_band_plot(bands)]
     plots += _course_plots("bands_course", run.gammas[run.gammas["block"].isna()])
     many = len(run.classes)
@@ -163,6 +164,17 @@ def _course_plots(name: str, table: pd.DataFrame) -> list[Plot]:
         size = size[0], 1.4 + 0.3 * rows
         caption = "How strongly the update of each band's kernel acted while it was trained."
     return [Plot(name, caption, modulator_course, table, size)]
+
+
+def _trial_plots(history: pd.DataFrame) -> list[Plot]:
+    trials = history[history["trial_loss"].notna()]
+    if trials.empty:
+        return []
+    caption = (
+        "Class-balanced loss of the held-out chips after a short training with each scale, by "
+        "which the scale was chosen that the outer loop began from."
+    )
+    return [Plot("scale_trials", caption, scale_trials, trials, (6.4, 3.6))]
 
 
 def _with_scores(run: RunFiles) -> pd.DataFrame:

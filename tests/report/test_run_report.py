@@ -58,6 +58,14 @@ def test_figures_of_a_run(make_run):
         assert b64encode(content).decode() in html
 
 
+def test_trials_of_scales_are_shown_even_where_one_diverged(make_run):
+    losses = [None, 1.5, None, float("inf"), *[None] * 8]
+    run = make_run(history=history_table().assign(trial_loss=losses))
+    html = page_of(run)
+    assert (run / "figures" / "scale_trials.png").is_file()
+    assert 'id="scale_trials"' in html
+
+
 def test_a_run_without_modulators(make_run):
     run = make_run(modulators=NO_MODULATORS, history=history_table(3, outer=False))
     write_report(run)

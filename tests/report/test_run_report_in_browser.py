@@ -7,7 +7,7 @@ from rsmeta.finetuning import finetune
 from rsmeta.recipe import Recipe
 
 FIGURES = {
-    *("modulators", "modulators_course", "bands", "bands_course"),
+    *("modulators", "modulators_course", "scale_trials", "bands", "bands_course"),
     *("class_distribution", "class_accuracy", "confusion", "reliability"),
     *("mistakes", "hard_tail_chips", "features", "learning_curves"),
 }
@@ -15,14 +15,20 @@ FIGURES = {
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run with modulators of bands, trained for too short not to make mistakes."""
+    """Trials of scales, modulators of bands, and training too short not to make mistakes."""
     recipe = {
         "name": "browser",
         "runs": tmp_path_factory.mktemp("runs"),
         "data": {"source": "simulator", "largest_class": 8, "imbalance": 4, "test_per_class": 2},
         "backbone": {"spectral": {"update_rank": 4}},
-        "inner": {"epochs": 2, "batch_size": 8},
-        "outer": {"every": 2, "batch_size": 11, "learning_rate": 0.1},
+        "inner": {"epochs": 3, "batch_size": 8},
+        "outer": {
+            "scale_search": {"factors": [0.5, 2], "epochs": 1},
+            "resample": "never",
+            "every": 2,
+            "batch_size": 11,
+            "learning_rate": 0.1,
+        },
     }
     return finetune(Recipe.model_validate(recipe)).folder
 
