@@ -45,6 +45,7 @@ def tiny_recipe(tmp_path, without_report):
             "name": "tiny",
             "runs": tmp_path / "runs",
             "data": TINY_DATA,
+            "peft": {"method": "lora", "rank": 2, "blocks": "last:2"},
             "inner": {"epochs": 2, "batch_size": 8},
             "outer": {"every": 2, "batch_size": 11, "learning_rate": 0.1},
         }

@@ -179,7 +179,13 @@ class ChipDataModule(L.LightningDataModule):
         learning = recipe.inner.epochs - outer.final_epochs
         self.splitter = (
             OuterSplitter(
-                self._labels, fraction, outer.resample, seed, learning, outer.most_per_class
+                self._labels,
+                fraction,
+                outer.resample,
+                seed,
+                learning,
+                outer.most_per_class,
+                outer.scale_search,
             )
             if recipe.learns_modulators
             else None

@@ -6,6 +6,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rsmeta.recipe import ScaleSearch
+
 _SPLIT_STREAM, _BALANCED_STREAM, _RANDOM_STREAM = 1, 2, 3
 
 SMALLEST_SPLIT_CLASS = 3
@@ -37,6 +39,7 @@ class OuterSplitter:
         seed: Seed of the draws.
         epochs: Number of epochs that learn modulators; later ones train on all chips. None for all.
         most_per_class: Most chips of a class that go to the outer part; None for any number.
+        scale_search: Trials of scales in the first epochs; None for none.
     """
 
     labels: NDArray[np.int64]
@@ -45,6 +48,17 @@ class OuterSplitter:
     seed: int
     epochs: int | None = None
     most_per_class: int | None = None
+    scale_search: ScaleSearch | None = None
+
+    def draws_of(self, epoch: int) -> int:
+        """The epoch whose order of chips an epoch has.
+
+        All trials of scales have the same, so that nothing but the scale makes them differ.
+        """
+        search = self.scale_search
+        if search is None or epoch >= search.all_epochs:
+            return epoch
+        return epoch % search.epochs
 
     def learns(self, epoch: int) -> bool:
         """Whether an epoch learns modulators."""

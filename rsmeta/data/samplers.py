@@ -152,6 +152,11 @@ class EpochSampler(Sampler[ChipDraw]):
         """Choose the epoch; Lightning calls this."""
         self._epoch = epoch
 
+    @property
+    def _draws(self) -> int:
+        """The epoch that decides on the draws."""
+        return self._epoch if self._splitter is None else self._splitter.draws_of(self._epoch)
+
     def _members(self) -> NDArray[np.int64]:
         if self._splitter is None:
             return np.arange(len(self._labels))
@@ -161,9 +166,9 @@ class EpochSampler(Sampler[ChipDraw]):
         """All processes' draws of the epoch."""
         members, sampling = self._members(), self._inner.sampling
         if sampling == "all":
-            order = np.random.default_rng([self._seed, _ORDER_STREAM, self._epoch])
+            order = np.random.default_rng([self._seed, _ORDER_STREAM, self._draws])
             return order.permutation(members)
-        generator = np.random.default_rng([self._seed, _SHARE_STREAM, self._epoch])
+        generator = np.random.default_rng([self._seed, _SHARE_STREAM, self._draws])
         counts = np.bincount(self._labels[members], minlength=int(self._labels.max()) + 1)
         shares = class_shares(counts, sampling, self._inner.effective_number_beta)
         return share_draw(self._labels, members, shares, len(members), generator)
@@ -180,6 +185,6 @@ class EpochSampler(Sampler[ChipDraw]):
         turns: Counter[int] = Counter()
         draws = []
         for chip in self._order().tolist():
-            draws.append(ChipDraw(self._epoch, chip, turns[chip]))
+            draws.append(ChipDraw(self._draws, chip, turns[chip]))
             turns[chip] += 1
         return iter(draws[self._rank :: self._processes][self._skipped : self._share])

@@ -30,6 +30,7 @@ def epochs(monkeypatch, without_report):
                     "inner": [p.detach().clone() for p in classifier.inner_parameters()],
                     "gamma": classifier.modulators.gamma().detach().clone(),
                     "moments": len(optimiser.state),
+                    "order": module.datamodule.inner_draw(module.current_epoch, 0).tolist(),
                     "trained on": set(module.datamodule.inner_draw(module.current_epoch, 0)),
                 }
             )
@@ -75,6 +76,10 @@ def test_every_trial_begins_anew_and_the_best_scale_stays(tmp_path, epochs):
         expected = torch.full_like(tried[0], factor)
         torch.testing.assert_close(tried[2 * epoch], expected)
         assert torch.equal(tried[2 * epoch], tried[2 * epoch + 1])
+    for trial in (1, 2):
+        for epoch in (0, 1):
+            assert epochs[2 * trial + epoch]["order"] == epochs[epoch]["order"]
+    assert len({str(seen["order"]) for seen in epochs}) == 4  # the others have their own
     losses = table["trial_loss"].tolist()
     assert [math.isnan(loss) for loss in losses] == [True, False] * 3 + [True, True]
     best = FACTORS[min(range(3), key=lambda trial: losses[2 * trial + 1])]
