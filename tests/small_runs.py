@@ -8,13 +8,16 @@ FILES = ["model.safetensors", "metrics.json", "per_class.csv", "confusion.csv", 
 FILES += ["modulators.csv", "recipe.yaml", "plan.csv", "bands.csv", "gamma_history.csv"]
 FILES += ["predictions.csv", "features.csv", "chips.csv"]
 
+FEW_CHIPS = {"source": "simulator", "largest_class": 4, "imbalance": 2, "test_per_class": 1}
+"""For processors without bfloat16, too, which then takes many times as long."""
+
 
 def small(tmp_path, **sections):
     """Two epochs of about five steps; outer steps do not fall on the ends of epochs."""
     values = {
         "name": "tiny",
         "runs": tmp_path / "runs",
-        "data": {"source": "simulator", "largest_class": 4, "imbalance": 2, "test_per_class": 1},
+        "data": FEW_CHIPS,
         "inner": {"epochs": 2, "batch_size": 6},
         "outer": {"every": 2, "batch_size": 11, "learning_rate": 0.1},
         "peft": {"method": "lora", "rank": 2, "blocks": "last:2"},

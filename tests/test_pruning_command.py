@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from small_runs import FEW_CHIPS
 
 from rsmeta.errors import PruningError, RunError
 from rsmeta.finetuning import finetune
@@ -184,7 +185,7 @@ def test_a_pruned_run_can_be_pruned_again(finished_run, without_report, tmp_path
 def test_bottlenecks_are_pruned_too(tiny_recipe, method, modulators, precision, blocks):
     peft = {"method": method, "modulators": modulators, "rank": 2, "blocks": blocks}
     compute = {"precision": precision, "cache_features": precision == "bfloat16"}
-    recipe = tiny_recipe(peft=peft, inner=SHORT, compute=compute)
+    recipe = tiny_recipe(data=FEW_CHIPS, peft=peft, inner=SHORT, compute=compute)
     parent = finetune(recipe).folder
     pruned = prune_run(parent, KeepShare(0.5))
     before, kept = contributions_of(parent), load_run(pruned.folder).card.sites

@@ -68,7 +68,8 @@ def test_a_wrong_table_is_one_line(tmp_path, text, message):
 
 def test_a_run_trains_with_the_modulators_of_another_and_needs_it_no_more(tiny_recipe):
     learned = finetune(tiny_recipe()).folder / "modulators.csv"
-    peft = {"modulators": "fixed", "gamma_from": {"file": learned, "pattern": "shuffled"}}
+    source = {"file": learned, "pattern": "shuffled"}
+    peft = {"modulators": "fixed", "gamma_from": source, "rank": 2, "blocks": "last:2"}
     run = finetune(tiny_recipe(peft=peft)).folder
     again = pd.read_csv(run / "modulators.csv")["gamma"]
     before = pd.read_csv(learned)["gamma"]

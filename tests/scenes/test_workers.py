@@ -40,9 +40,7 @@ def raster_bytes(done):
     return done.classes.read_bytes(), done.confidence.read_bytes()
 
 
-@pytest.mark.parametrize(
-    "workers", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3, 4))]
-)
+@pytest.mark.parametrize("workers", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3))])
 def test_any_number_of_workers_gives_the_same_bytes(scene, tmp_path, engines, workers):
     engine = engines(Mixing, workers)
     for options in ({}, {"stride": 12, "resolution": "cell"}):

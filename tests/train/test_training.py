@@ -8,6 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
+from small_runs import FEW_CHIPS
 
 from rsmeta.data.datamodule import ChipDataModule
 from rsmeta.data.sources import load_data
@@ -25,8 +26,10 @@ def trained(run):
 # --- no leaks between the loops -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
-@pytest.mark.parametrize("engine", ["first_order", "finite_difference", "unrolled"])
+@pytest.mark.parametrize(
+    ("engine", "optimiser"),
+    [("first_order", "sgd"), ("finite_difference", "adamw"), ("unrolled", "sgd")],
+)
 def test_outer_steps_that_move_nothing_leave_the_inner_loop_bit_for_bit(
     tiny_recipe, engine, optimiser
 ):
@@ -138,14 +141,17 @@ PREFIXED = [
     ("peft", "precision"),
     [
         *((peft, "float32") for peft in PREFIXED),
-        # One of them: processors without bfloat16 take many times as long.
         ({"method": "lora", "blocks": "last:1", "rank": 2}, "bfloat16"),
     ],
 )
 def test_a_run_on_cached_features_is_the_run_without(tiny_recipe, peft, precision):
     runs = [
         finetune(
-            tiny_recipe(peft=peft, compute={"cache_features": cached, "precision": precision})
+            tiny_recipe(
+                data=FEW_CHIPS,
+                peft=peft,
+                compute={"cache_features": cached, "precision": precision},
+            )
         ).folder
         for cached in (False, True)
     ]
@@ -185,7 +191,7 @@ def test_the_frozen_blocks_run_once_a_chip(tiny_recipe, monkeypatch):
 
 def test_a_cache_of_nothing_is_one_line_and_leaves_nothing(tiny_recipe, tmp_path):
     with pytest.raises(RecipeError, match="the first block is trained"):
-        finetune(tiny_recipe(compute={"cache_features": True}))
+        finetune(tiny_recipe(compute={"cache_features": True}, peft={"blocks": "all"}))
     assert not list((tmp_path / "runs").iterdir())
 
 
