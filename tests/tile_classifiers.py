@@ -53,11 +53,18 @@ class Dying(Mixing):
 
 
 class Telling(Slow):
-    """Tells by an empty file in a folder in which process it is."""
+    """Tells by an empty file in a folder in which process it is, and waits for a second process."""
 
     def __init__(self, folder):
         super().__init__()
+        self.folder = folder
         (folder / str(os.getpid())).touch()
+
+    def probabilities(self, tiles):
+        # A worker that starts late would find nothing left to do.
+        while len(list(self.folder.iterdir())) < 2:
+            time.sleep(self.pause)
+        return super().probabilities(tiles)
 
 
 class Undecided(Mixing):
