@@ -285,11 +285,6 @@ class OuterLoop(Section):
             )
         return self
 
-    @property
-    def trial_epochs(self) -> int:
-        """Epochs before the modulators are learned, in which scales are tried."""
-        return 0 if self.scale_search is None else self.scale_search.all_epochs
-
     @model_validator(mode="after")
     def _rate_needs_a_learned_prior(self) -> "OuterLoop":
         if self.class_prior_learning_rate is not None and self.class_prior != "learned":
@@ -298,6 +293,11 @@ class OuterLoop(Section):
                 "neither"
             )
         return self
+
+    @property
+    def trial_epochs(self) -> int:
+        """Epochs before the modulators are learned, in which scales are tried."""
+        return 0 if self.scale_search is None else self.scale_search.all_epochs
 
     @property
     def prior_learning_rate(self) -> float:
