@@ -25,6 +25,7 @@ from rsmeta.recipe import Augmentation, Recipe
 _GEOMETRY_STREAM, _RADIOMETRY_STREAM = 5, 12
 _BATCH_SIZE = 64  # where no gradient is taken
 _COVERED = 0.5  # share of a resized pixel that has data, above which it counts as data
+_FIRST_CHIPS = 64  # of `first_batches`, at least where there are so many
 _CHIPS_A_CLASS = 4  # of `balanced_batches`: hundreds of tokens a class
 
 
@@ -234,6 +235,13 @@ class ChipDataModule(L.LightningDataModule):
         sampler.set_epoch(epoch)
         draws = [draw.chip for draw in sampler]
         return np.array(draws[batch * size :][:size], dtype=np.int64)
+
+    def first_batches(self) -> Iterator[Batch]:
+        """Chips that the inner loop begins with, without augmentation; for all processes alike."""
+        size = self._recipe.inner.batch_size
+        batches = range(math.ceil(_FIRST_CHIPS / size))
+        drawn = [self.inner_draw(0, batch) for batch in batches]
+        return self.plain_batches(np.concatenate(drawn))
 
     def inner_steps(self, epochs: range | None = None) -> int:
         """Steps of the inner loop over some epochs, which differ in length; default: over all."""

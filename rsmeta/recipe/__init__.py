@@ -237,6 +237,22 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _one_way_to_find_a_scale(self) -> "Recipe":
+        if not isinstance(self.peft, AdditiveMethod) or self.peft.stability is None:
+            return self
+        if not isinstance(self.inner.optimiser, Sgd):
+            raise ValueError(
+                "peft.stability: what is stable is known for inner.optimiser sgd alone; set it, or "
+                "leave peft.stability out"
+            )
+        if self.learns_modulators and self.outer.scale_search is not None:
+            raise ValueError(
+                "peft.stability and outer.scale_search both find how large modulators start; leave "
+                "one out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _batches_can_be_shared_out(self) -> "Recipe":
         require_divisible(self.compute, self.inner, self.outer, self.learns_modulators)
         return self

@@ -93,6 +93,13 @@ class AdditiveMethod(_InBlocks):
     gamma_from: GammaTable | None = Field(
         default=None, description="Start values of the modulators from another run, instead."
     )
+    stability: float | None = Field(
+        default=None,
+        gt=0,
+        description="Scale all modulators at the start to this share of what the first "
+        "steps of SGD bear: at 1 the largest curvature of the loss in the adapters is "
+        "2 (1 + momentum) / learning_rate. Default: they stay as large as they are.",
+    )
     sharing: Sharing = Field(
         default="none",
         description="Which sites share one modulator: none; those of a block, of a position, all.",
@@ -106,6 +113,11 @@ class AdditiveMethod(_InBlocks):
         if self.gamma_from is not None and self.gamma != 1:
             raise ValueError(
                 f"gamma {self.gamma:g} and gamma_from both say where modulators start; "
+                "leave one out"
+            )
+        if self.stability is not None and self.gamma != 1:
+            raise ValueError(
+                f"gamma {self.gamma:g} and stability both say how large modulators start; "
                 "leave one out"
             )
         return self

@@ -47,6 +47,7 @@ from rsmeta.train.nonfinite import NonFiniteError
 from rsmeta.train.random_state import random_state, set_random_state
 from rsmeta.train.records import EpochRecord, EpochSums, Place
 from rsmeta.train.schedule import warm_cosine
+from rsmeta.train.stable_start import start_modulators
 from rsmeta.train.stages import FreshStart, stages
 
 
@@ -120,10 +121,12 @@ class FinetuningModule(L.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule}}
 
     def on_train_start(self) -> None:
-        """Give the head its start, or everything the state that training goes on from."""
+        """Give head and modulators their start, or take the state that training goes on from."""
         if self._resumed is None:
             batches = map(self._moved, self.datamodule.plain_train_dataloader())
             start_head(self.classifier, self._recipe, batches, self._loss)
+            some = map(self._moved, self.datamodule.first_batches())
+            self._sums.passes += start_modulators(self.classifier, self._recipe, some, self._loss)
         copy_first_process(list(self.classifier.trained_state().values()))
         parameters, optimiser = self.classifier.inner_parameters(), self._inner_optimiser.optimizer
         if len(self._stages.starts) > 1:
