@@ -18,7 +18,8 @@ test: .venv/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow or not slow" -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow or not slow" -n auto --dist loadfile \
+		--no-loadscope-reorder
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -49,7 +50,8 @@ lowest: .venv/test.stamp .venv-lowest/test.stamp
 
 coverage: .venv/test.stamp
 	$(BIN)/coverage erase
-	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -m "slow or not slow" -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -m "slow or not slow" -n auto --dist loadfile \
+		--no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/python benchmarks/trust.py --parts coverage

@@ -20,6 +20,24 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 TINY_DATA = {"source": "simulator", "largest_class": 8, "imbalance": 4, "test_per_class": 2}
 
+LONGEST = [
+    "test_notebooks.py",
+    "train/test_training.py",
+    "train/test_finetuning.py",
+    "scenes/test_ray_engine.py",
+    "scenes/test_workers.py",
+    "train/test_distributed.py",
+    "train/test_pruning_while_training.py",
+    "export/test_export.py",
+]
+"""Files that take minutes, the longest first."""
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first, so that processes that share out the files end at about the same time."""
+    order = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
+
 
 @pytest.fixture(scope="session")
 def shared():
