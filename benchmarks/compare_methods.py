@@ -10,6 +10,8 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -23,13 +25,19 @@ METHODS = {
 RESULTS = Path(__file__).parent / "results"
 
 
-def run(recipe: Path, overrides: list[str]) -> dict[str, float]:
-    """Fine-tune by the public command; returns what the run folder says."""
+@contextmanager
+def finetuned(recipe: Path, overrides: list[str]) -> Iterator[Path]:
+    """Fine-tune by the public command; the run folder, for as long as it is needed."""
     with tempfile.TemporaryDirectory() as folder:
         options = [f"--set={override}" for override in [*overrides, f"runs={folder}"]]
         command = [Path(sys.executable).with_name("rsmeta"), "finetune", recipe, *options]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        latest = Path(folder) / "latest"
+        yield Path(folder) / "latest"
+
+
+def run(recipe: Path, overrides: list[str]) -> dict[str, float]:
+    """What the folder of a run says."""
+    with finetuned(recipe, overrides) as latest:
         metrics = json.loads((latest / "metrics.json").read_text())
         resources = json.loads((latest / "resources.json").read_text())
     accuracy = {name: round(value, 5) for name, value in metrics["accuracy"].items()}

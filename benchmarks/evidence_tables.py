@@ -128,6 +128,31 @@ def band_removal_table() -> str:
     return "\n".join(lines)
 
 
+def geometry_table(name: str) -> str:
+    """Cosine distances between classes, means over seeds with standard errors, as markdown."""
+    table = pd.read_csv(RESULTS / f"geometry_{name}.csv")
+    columns = {
+        "nearest_head": "head to nearest",
+        "nearest_medium": "medium to nearest",
+        "nearest_tail": "tail to nearest",
+        "head_head": "head, head",
+        "head_tail": "head, tail",
+        "tail_tail": "tail, tail",
+    }
+    lines = ["| features | " + " | ".join(columns.values()) + " | tail accuracy |"]
+    lines.append("|---" * (len(columns) + 2) + "|")
+    for variant, rows in table.groupby("variant", sort=False):
+        cells = [_plain(rows[column]) for column in columns]
+        lines.append(f"| {variant} | " + " | ".join([*cells, _percent(rows["tail"])]) + " |")
+    return "\n".join(lines)
+
+
+def _plain(values: "pd.Series[float]") -> str:
+    if len(values) == 1:
+        return f"{values.iloc[0]:.2f}"
+    return f"{values.mean():.2f} ± {values.sem():.2f}"
+
+
 def throughput_line() -> str:
     """Prediction against the bare model, as sentences."""
     result = json.loads((RESULTS / "scene_throughput.json").read_text())

@@ -2,16 +2,19 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from rsmeta.chip_gallery import write_gallery
 from rsmeta.data.chips import LabelledData
 from rsmeta.data.datamodule import ChipDataModule
 from rsmeta.data.statistics import BandStatistics
 from rsmeta.feature_map import write_feature_map
+from rsmeta.longtail.geometry import class_distances
 from rsmeta.longtail.groups import class_groups
 from rsmeta.longtail.metrics import Metrics, compute_metrics
 from rsmeta.longtail.outputs import ChipOutputs
@@ -156,7 +159,16 @@ def write_run(
     write_predictions(folder, data.test, data.classes, outputs.predictions, outputs.uncalibrated)
     write_gallery(folder, data, outputs, groups)
     write_feature_map(folder, outputs, data.classes, recipe.seed)
+    _write_class_distances(folder / "class_distances.csv", outputs, data.classes)
     write_modulators(folder, built.plan, built.classifier, evaluation.contributions)
     resources: dict[str, Any] = {**seconds, "test_seconds": evaluation.seconds}
     resources |= {"peak_memory_megabytes": peak_memory(), **card.versions}
     write_json(folder / "resources.json", resources)
+
+
+def _write_class_distances(path: Path, outputs: ChipOutputs, classes: Sequence[str]) -> None:
+    """Write how far apart the classes of the test chips lie: one row and one column a class."""
+    distances = class_distances(outputs.features.numpy(), outputs.labels.numpy(), len(classes))
+    table = pd.DataFrame(distances.round(6), columns=list(classes))
+    table.insert(0, "class", list(classes), allow_duplicates=True)
+    table.to_csv(path, index=False, lineterminator="\n")

@@ -6,7 +6,7 @@ from rsmeta.recipe import Recipe
 
 FILES = ["model.safetensors", "metrics.json", "per_class.csv", "confusion.csv", "history.csv"]
 FILES += ["modulators.csv", "recipe.yaml", "plan.csv", "bands.csv", "gamma_history.csv"]
-FILES += ["predictions.csv", "features.csv", "chips.csv"]
+FILES += ["predictions.csv", "features.csv", "class_distances.csv", "chips.csv"]
 
 FEW_CHIPS = {"source": "simulator", "largest_class": 4, "imbalance": 2, "test_per_class": 1}
 """For processors without bfloat16, too, which then takes many times as long."""

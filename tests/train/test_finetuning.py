@@ -45,6 +45,10 @@ def test_metrics_and_tables_agree(finished_run):
     tail = per_class[per_class["group"] == "tail"]
     assert metrics["accuracy"]["tail"] == pytest.approx(tail["accuracy"].mean())
     assert metrics["groups"]["tail"] == tail["class"].tolist()
+    distances = pd.read_csv(run / "class_distances.csv").set_index("class")
+    assert distances.index.tolist() == distances.columns.tolist() == per_class["class"].tolist()
+    assert (distances.to_numpy() == distances.to_numpy().T).all()
+    assert ((distances.to_numpy() > 0) == ~np.eye(len(distances), dtype=bool)).all()
 
 
 def test_meta_learning_moves_the_modulators(finished_run):
