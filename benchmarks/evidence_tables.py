@@ -280,6 +280,7 @@ def fill(text: str) -> str:
         "scene_prediction": scene_line,
         "speed_table": speed_table,
         "speed_line": speed_line,
+        "geometry_sar_cross_spectral": lambda: geometry_table("sar_cross_spectral"),
         "band_removal": band_removal_table,
         "country_cost": country_cost.table,
         "scene_throughput": throughput_line,

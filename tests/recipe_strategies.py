@@ -35,6 +35,7 @@ PRUNING = st.fixed_dictionaries({"every": st.just(1)}, optional={"keep": numbers
 ADDITIVE = BLOCKS | {
     "modulators": mostly("learned", "fixed"),
     "gamma": numbers(1e-3, 10),
+    "stability": numbers(1e-3, 2),
     "sharing": st.sampled_from(["none", "block", "position", "all"]),
     "pruning": PRUNING,
     "rank": st.integers(1, 9),
@@ -141,6 +142,7 @@ OUTER = st.fixed_dictionaries(
         "restart": mostly(False, True),
         "balanced": st.booleans(),
         "class_prior": mostly("fixed", "learned", "fitted"),
+        "class_prior_tolerance": mostly(0, 0.02),
         "batches": st.integers(1, 3),
         "clip": numbers(1e-3, 10),
         "margin": numbers(1e-3, 10),
@@ -186,6 +188,7 @@ NUMBERS = (
     ("outer", "clip"),
     ("outer", "margin"),
     ("peft", "gamma"),
+    ("peft", "stability"),
     ("peft", "alpha"),
     ("data", "imbalance"),
     ("data", "looks"),

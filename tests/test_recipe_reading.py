@@ -55,6 +55,7 @@ def problems(read):
             "outer: ",
             ["no effect", "class_prior learned"],
         ),
+        ("outer: {class_prior_tolerance: 0.1}", "outer: ", ["no effect", "class_prior fitted"]),
         ("outer: {most_per_class: 4, held_out: false}", "outer: ", ["no effect", "held_out"]),
         ("outer: {class_prior: fitted, held_out: false}", "outer: ", ["fitted", "held out"]),
         ("outer: {restart: true}", "outer: ", ["no effect", "final_epochs"]),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 from torch import Tensor
 
 from rsmeta.data.processes import mean_over_processes, this_process
@@ -26,9 +26,11 @@ class ClassPrior:
     Args:
         shift: Of the head, -kappa log pi, (classes,); written to.
         log_prior: log pi, logarithm of the class shares, (classes,).
+        tolerance: Of a fit, see `balancing_strength`.
     """
 
-    def __init__(self, shift: Tensor, log_prior: Tensor) -> None:
+    def __init__(self, shift: Tensor, log_prior: Tensor, tolerance: float = 0.0) -> None:
+        self._tolerance = tolerance
         self._shift = shift
         self._log_prior = log_prior.to(shift)
         self._strength = shift.new_zeros(())
@@ -45,11 +47,12 @@ class ClassPrior:
             logits: Without the shift, (chips, classes).
             labels: (chips,).
         """
-        self._strength.fill_(balancing_strength(logits, labels, self._log_prior))
+        strength = balancing_strength(logits, labels, self._log_prior, self._tolerance)
+        self._strength.fill_(strength)
         self._write()
 
     def fitted(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """What the logits would be if kappa were fitted to them; kappa stays as it is.
+        """What the logits would be at the kappa that fits them best; kappa stays as it is.
 
         Args:
             logits: Without the shift, (chips, classes).
@@ -125,18 +128,22 @@ def build_class_prior(config: OuterLoop, shift: Tensor, log_prior: Tensor) -> Cl
     """What sets the class prior of a head, as the recipe says."""
     if config.class_prior == "learned":
         return ClassPriorStep(shift, log_prior, config.prior_learning_rate)
-    return ClassPrior(shift, log_prior)
+    return ClassPrior(shift, log_prior, config.class_prior_tolerance)
 
 
-def balancing_strength(logits: Tensor, labels: Tensor, log_prior: Tensor) -> float:
+def balancing_strength(
+    logits: Tensor, labels: Tensor, log_prior: Tensor, tolerance: float = 0.0
+) -> float:
     """The kappa at which f - kappa log pi has the smallest cross-entropy, classes weighing alike.
 
-    The cross-entropy is convex in kappa, so that there is one.
+    The cross-entropy is convex in kappa, so that there is one. With a tolerance it is the largest
+    kappa, the one that is best for rare classes, whose cross-entropy is hardly larger.
 
     Args:
         logits: f, (chips, classes).
         labels: (chips,).
         log_prior: log pi, logarithm of the class shares, (classes,).
+        tolerance: How much larger it may be, as a share of the smallest.
 
     Returns:
         Kappa, within `STRONGEST` of 0; 0 where all classes are equally frequent.
@@ -152,4 +159,9 @@ def balancing_strength(logits: Tensor, labels: Tensor, log_prior: Tensor) -> flo
     found = minimize_scalar(
         loss, bounds=(-STRONGEST, STRONGEST), method="bounded", options={"xatol": 1e-6}
     )
-    return float(found.x)
+    best, most = float(found.x), (1 + tolerance) * float(found.fun)
+    if tolerance == 0:
+        return best
+    if loss(STRONGEST) <= most:
+        return STRONGEST
+    return float(brentq(lambda kappa: loss(kappa) - most, best, STRONGEST, xtol=1e-6))

@@ -96,6 +96,7 @@ class AdditiveMethod(_InBlocks):
     stability: float | None = Field(
         default=None,
         gt=0,
+        le=10,
         description="Scale all modulators at the start to this share of what the first "
         "steps of SGD bear: at 1 the largest curvature of the loss in the adapters is "
         "2 (1 + momentum) / learning_rate. Default: they stay as large as they are.",

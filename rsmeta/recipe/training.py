@@ -236,6 +236,13 @@ class OuterLoop(Section):
         gt=0,
         description="Of Adam, on the strength of a learned class prior; default: 0.05.",
     )
+    class_prior_tolerance: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="With fitted: share that the loss of the validation chips may be above its "
+        "smallest for the sake of rare classes; the prior is the strongest with such a loss.",
+    )
     batch_size: int = Field(
         default=16, ge=1, description="Half of the inner one, which keeps the outer loop cheap."
     )
@@ -290,6 +297,15 @@ class OuterLoop(Section):
         if self.class_prior_learning_rate is not None and self.class_prior != "learned":
             raise ValueError(
                 "class_prior_learning_rate has no effect without class_prior learned; set both or "
+                "neither"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _tolerance_needs_a_fitted_prior(self) -> "OuterLoop":
+        if self.class_prior_tolerance > 0 and self.class_prior != "fitted":
+            raise ValueError(
+                "class_prior_tolerance has no effect without class_prior fitted; set both or "
                 "neither"
             )
         return self

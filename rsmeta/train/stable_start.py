@@ -1,6 +1,7 @@
 """How large the modulators start where a recipe says it as a share of what training bears."""
 
 import logging
+import math
 from collections.abc import Iterable
 
 from torch import Tensor
@@ -37,21 +38,28 @@ def start_modulators(
         return 0
     assert bank is not None and isinstance(optimiser, Sgd)
     curvature, passes = _curvature(classifier, recipe, list(batches), loss)
-    if not 0 < curvature < float("inf"):
-        raise TrainingError(
-            f"peft.stability: the largest curvature of the loss in the adapters is {curvature:g}, "
-            "so that no scale follows from it; set peft.gamma instead"
-        )
+    if not 0 < curvature < math.inf:
+        raise _without_scale(curvature)
     largest = largest_stable_scale(curvature, recipe.inner.learning_rate, optimiser.momentum)
-    bank.set_scale(bank.rho.detach().clone(), peft.stability * largest)
+    scale = peft.stability * largest
+    if not 0 < scale < math.inf:
+        raise _without_scale(curvature)
+    bank.set_scale(bank.rho.detach().clone(), scale)
     _LOGGER.info(
         "modulators start %g times as large: the largest curvature in the adapters is %g, and "
         "training is stable up to a scale of %g",
-        peft.stability * largest,
+        scale,
         curvature,
         largest,
     )
     return passes
+
+
+def _without_scale(curvature: float) -> TrainingError:
+    return TrainingError(
+        f"peft.stability: the largest curvature of the loss in the adapters is {curvature:g}, so "
+        "that no scale follows from it; set peft.gamma instead"
+    )
 
 
 def _curvature(

@@ -122,6 +122,22 @@ def test_the_fit_is_where_the_balanced_derivative_is_zero(counts, pull):
         assert float(kappa.grad) == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.parametrize("tolerance", [0.01, 0.1])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_tolerance_is_used_up_for_rare_classes(seed, tolerance):
+    logits, labels, prior = drawn(tuple(COUNTS), seed, 1.0)
+
+    def loss(kappa):
+        each = F.cross_entropy(logits - kappa * prior, labels, reduction="none")
+        return float(torch.stack([each[labels == c].mean() for c in labels.unique()]).mean())
+
+    best = balancing_strength(logits, labels, prior)
+    strength = balancing_strength(logits, labels, prior, tolerance)
+    assert best + 0.05 < strength < STRONGEST
+    assert loss(strength) == pytest.approx((1 + tolerance) * loss(best), rel=1e-5)
+    assert balancing_strength(logits, labels, prior, 1e6) == STRONGEST
+
+
 def test_equally_frequent_classes_need_no_prior():
     assert balancing_strength(*drawn((20, 20, 20), 0, 1.0)) == 0
 
@@ -136,6 +152,10 @@ def test_a_fit_writes_the_shift_and_is_kept_in_the_state():
     torch.testing.assert_close(shift, -fitted.strength * log_prior(COUNTS))
     ClassPrior(restored, log_prior(COUNTS)).load_state_dict(fitted.state_dict())
     assert torch.equal(shift, restored)
+    generous = ClassPrior(torch.zeros(3, dtype=torch.float64), log_prior(COUNTS), 0.02)
+    generous.fit(logits, labels)
+    assert generous.strength == balancing_strength(logits, labels, log_prior(COUNTS), 0.02)
+    assert generous.strength > fitted.strength
 
 
 @pytest.mark.parametrize("restart", [False, True])
