@@ -122,7 +122,7 @@ def largest_stable_scale(curvature: float, learning_rate: float, momentum: float
         learning_rate: The largest of the training.
         momentum: Of the descent.
     """
-    return math.sqrt(2 * (1 + momentum) / (learning_rate * curvature))
+    return math.sqrt(2 * (1 + momentum) / learning_rate) / math.sqrt(curvature)
 
 
 def _norm(tensors: Sequence[Tensor]) -> float:

@@ -38,12 +38,15 @@ def start_modulators(
         return 0
     assert bank is not None and isinstance(optimiser, Sgd)
     curvature, passes = _curvature(classifier, recipe, list(batches), loss)
-    if not 0 < curvature < math.inf:
-        raise _without_scale(curvature)
-    largest = largest_stable_scale(curvature, recipe.inner.learning_rate, optimiser.momentum)
+    largest = math.nan
+    if 0 < curvature < math.inf:
+        largest = largest_stable_scale(curvature, recipe.inner.learning_rate, optimiser.momentum)
     scale = peft.stability * largest
     if not 0 < scale < math.inf:
-        raise _without_scale(curvature)
+        raise TrainingError(
+            f"peft.stability: the largest curvature of the loss in the adapters is {curvature:g}, "
+            "so that no scale follows from it; set peft.gamma instead"
+        )
     bank.set_scale(bank.rho.detach().clone(), scale)
     _LOGGER.info(
         "modulators start %g times as large: the largest curvature in the adapters is %g, and "
@@ -53,13 +56,6 @@ def start_modulators(
         largest,
     )
     return passes
-
-
-def _without_scale(curvature: float) -> TrainingError:
-    return TrainingError(
-        f"peft.stability: the largest curvature of the loss in the adapters is {curvature:g}, so "
-        "that no scale follows from it; set peft.gamma instead"
-    )
 
 
 def _curvature(
