@@ -20,90 +20,92 @@ METHODS = [
 ]
 
 
+class StartedError(Exception):
+    """A training is about to take its first step."""
+
+
 @pytest.fixture
-def starts(monkeypatch, without_report):
-    """The modulators of each run when its first step begins, and the chips passed until then."""
-    found = []
-    step = FinetuningModule.training_step
+def start(tmp_path, monkeypatch, without_report):
+    """The modulators of a recipe when its first step begins, and the chips passed until then."""
 
     def training_step(module, batch, batch_index):
-        if module.global_step == 0:
-            gamma = module.classifier.modulators.gamma().detach().double().numpy()
-            found.append((gamma, module.passes))
-        step(module, batch, batch_index)
+        gamma = module.classifier.modulators.gamma().detach().double().numpy()
+        raise StartedError(gamma, module.passes)
 
     monkeypatch.setattr(FinetuningModule, "training_step", training_step)
-    return found
+
+    def started(peft, **sections):
+        with pytest.raises(StartedError) as found:
+            finetune(stable(tmp_path, peft, **sections))
+        return found.value.args
+
+    return started
 
 
-def run(tmp_path, peft, **sections):
+def stable(tmp_path, peft, **sections):
     fixed = {"modulators": "fixed", "blocks": "last:2", "stability": 0.4}
     inner = {"epochs": 1} | sections.pop("inner", {})
-    return finetune(small(tmp_path, peft=fixed | peft, inner=inner, **sections)).folder
+    return small(tmp_path, peft=fixed | peft, inner=inner, **sections)
 
 
 @pytest.mark.parametrize("peft", METHODS, ids=lambda peft: peft["method"])
-def test_the_scale_follows_the_theory(tmp_path, starts, peft):
-    """Twice the share: twice gamma; four times the learning rate: half; momentum as its formula."""
-    run(tmp_path, peft)
-    run(tmp_path, peft | {"stability": 0.8})
-    run(tmp_path, peft, inner={"learning_rate": 0.04})
-    run(tmp_path, peft, inner={"optimiser": {"name": "sgd", "momentum": 0.0}})
-    (gamma, passes), *others = starts
+def test_the_scale_follows_the_theory(start, peft):
+    """Twice the share at four times the learning rate is the same; momentum as in its formula."""
+    gamma, passes = start(peft)
     assert np.ptp(gamma) < 1e-6 * gamma[0] and passes > 0
-    for factor, (other, _) in zip([2, 0.5, 1.9**-0.5], others, strict=True):
-        np.testing.assert_allclose(other, factor * gamma, rtol=1e-4)
+    other, _ = start(peft | {"stability": 0.8}, inner={"learning_rate": 0.04})
+    np.testing.assert_allclose(other, gamma, rtol=1e-4)
+    other, _ = start(peft, inner={"optimiser": {"name": "sgd", "momentum": 0.0}})
+    np.testing.assert_allclose(other, 1.9**-0.5 * gamma, rtol=1e-4)
 
 
-def test_what_else_scales_the_updates_does_not_matter(tmp_path, starts):
+def test_what_else_scales_the_updates_does_not_matter(start):
     """An update that is four times as large by alpha starts with a gamma a quarter as large."""
-    run(tmp_path, METHODS[0] | {"alpha": 2.0})
-    run(tmp_path, METHODS[0] | {"alpha": 8.0})
-    (gamma, _), (other, _) = starts
+    gamma, _ = start(METHODS[0] | {"alpha": 2.0})
+    other, _ = start(METHODS[0] | {"alpha": 8.0})
     np.testing.assert_allclose(other, gamma / 4, rtol=1e-3)
 
 
-def test_a_pattern_stays(tmp_path, starts):
+def test_a_pattern_stays(tmp_path, start):
     names = [(block, name) for block in (6, 7) for name in ("attn", "mlp")]
     table = pd.DataFrame(names, columns=["block", "position"])
     table["gamma"] = [0.5, 1.0, 2.0, 4.0]
     table.to_csv(tmp_path / "modulators.csv", index=False)
-    run(tmp_path, METHODS[1] | {"gamma_from": {"file": str(tmp_path / "modulators.csv")}})
-    ((gamma, _),) = starts
+    gamma, _ = start(METHODS[1] | {"gamma_from": {"file": str(tmp_path / "modulators.csv")}})
     np.testing.assert_allclose(gamma / gamma[0], [1, 2, 4, 8], rtol=1e-5)
 
 
-def test_chips_and_tokens_give_the_same_scale(tmp_path, starts):
-    run(tmp_path, METHODS[0])
-    run(tmp_path, METHODS[0], compute={"cache_features": True})
-    (gamma, _), (cached, _) = starts
+def test_chips_and_tokens_give_the_same_scale(start):
+    gamma, _ = start(METHODS[0])
+    cached, _ = start(METHODS[0], compute={"cache_features": True})
     np.testing.assert_allclose(cached, gamma, rtol=1e-3)
 
 
-@pytest.mark.parametrize("restart", [False, True])
-def test_the_outer_loop_goes_on_from_there(tmp_path, starts, restart):
-    outer = {"final_epochs": 1, "restart": restart, "learning_rate": 0.1}
-    folder = run(tmp_path, METHODS[0] | {"modulators": "learned"}, outer=outer, inner={"epochs": 2})
-    ((start, _),) = starts
-    learned = pd.read_csv(folder / "modulators.csv")["gamma"].to_numpy()
-    assert np.ptp(learned) > 1e-3
-    np.testing.assert_allclose(learned, start, rtol=0.5)
-
-
-def test_the_scale_is_told(tmp_path, starts, caplog):
+def test_the_scale_is_told(start, caplog):
     with caplog.at_level(logging.INFO):
-        run(tmp_path, METHODS[0])
-    ((gamma, _),) = starts
+        gamma, _ = start(METHODS[0])
     told = [r.getMessage() for r in caplog.records if r.name == "rsmeta.train.stable_start"]
     assert len(told) == 1 and f"{gamma[0]:g}"[:5] in told[0]
 
 
-def test_a_loss_that_does_not_depend_on_the_adapters_is_told(tmp_path, monkeypatch, starts):
+@pytest.mark.parametrize("restart", [False, True])
+def test_the_outer_loop_goes_on_from_there(tmp_path, without_report, caplog, restart):
+    outer = {"final_epochs": 1, "restart": restart, "learning_rate": 0.1}
+    peft = METHODS[0] | {"modulators": "learned"}
+    with caplog.at_level(logging.INFO):
+        done = finetune(stable(tmp_path, peft, outer=outer, inner={"epochs": 2}))
+    (told,) = [r for r in caplog.records if r.name == "rsmeta.train.stable_start"]
+    learned = pd.read_csv(done.folder / "modulators.csv")["gamma"].to_numpy()
+    assert np.ptp(learned) > 1e-3
+    np.testing.assert_allclose(learned, told.args[0], rtol=0.5)
+
+
+def test_a_loss_that_does_not_depend_on_the_adapters_is_told(tmp_path, monkeypatch, without_report):
     monkeypatch.setattr("rsmeta.train.stable_start.largest_curvature", lambda loss: 0.0)
     with pytest.raises(
         TrainingError, match=r"peft\.stability: .* is 0, .* set peft\.gamma instead"
     ):
-        run(tmp_path, METHODS[0])
+        finetune(stable(tmp_path, METHODS[0]))
 
 
 BAD = {
