@@ -1,7 +1,6 @@
 """Predictions that are killed, and go on."""
 
 import logging
-import multiprocessing
 import os
 import signal
 import time
@@ -9,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from forking import forking_context
 from tile_classifiers import Mixing, Slow
 
 from rsmeta.errors import SceneError
@@ -61,13 +61,6 @@ def stopped(scene, out, units=3, **options):
     assert [path.name for path in out.iterdir()] == [".rsmeta-scene"]
 
 
-@pytest.fixture(scope="module")
-def processes():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rsmeta.scenes", "tile_classifiers"])
-    return context
-
-
 def moments(units):
     """Random points of a prediction: units that are finished, and a time after that in seconds."""
     rng = np.random.default_rng(5)
@@ -76,13 +69,13 @@ def moments(units):
 
 
 def test_a_prediction_killed_at_any_point_ends_with_the_same_bytes(
-    scene, tmp_path, processes, record_property
+    scene, tmp_path, record_property
 ):
     whole = predict_scene(scene, Mixing(), tmp_path / "whole")
     kills = 0
     for number, (units, seconds) in enumerate(moments(8)):
         out = tmp_path / str(number)
-        child = processes.Process(target=predict_scene, args=(scene, Slow(), out))
+        child = forking_context().Process(target=predict_scene, args=(scene, Slow(), out))
         child.start()
         while child.is_alive() and len(list(out.glob("*/*/*.npz"))) < units:
             time.sleep(0.001)
