@@ -70,12 +70,13 @@ def test_what_cannot_be_shared_out_is_refused(tiny_recipe, sections, message):
     ],
 )
 def test_two_processes_end_where_one_does(tiny_recipe, tmp_path, engine, launcher, record_property):
-    """Fifty-four steps by gloo; started by Lightning and by torchrun."""
+    """Fifty-four steps by gloo on cached tokens; started by Lightning and by torchrun."""
     recipe = tiny_recipe(
         data={"source": "simulator", "largest_class": 8, "imbalance": 1, "test_per_class": 1},
         inner={"epochs": 6, "batch_size": 8},
         outer={"every": 2, "batch_size": 22, "learning_rate": 0.1, "engine": engine},
         peft={"rank": 2, "blocks": "last:2"},
+        compute={"cache_features": True},
     )
     data = load_data(recipe)
     module = ChipDataModule(recipe, data, band_statistics(data.train, data.bands))
