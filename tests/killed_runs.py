@@ -101,17 +101,15 @@ def places():
         (Path, "rename", 1, before),
         (Path, "rename", 1, after),
     ]
-    return [Place(*training[i]) for i in random.permutation(len(training))], [
-        Place(*values) for values in end
-    ]
+    shuffled = [training[i] for i in random.permutation(len(training))]
+    return [Place(*values) for values in [*shuffled, *end]]
 
 
 def _run(runs, place):
     os.fsync = lambda file: None
     finetuning.write_report = lambda folder: None
     if place is not None:
-        training, end = places()
-        [*training, *end][place].prepare()
+        places()[place].prepare()
     begun = [path for path in runs.glob(".*.partial") if (path / "recipe.yaml").is_file()]
     if begun:
         resume(begun[0])
