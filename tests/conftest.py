@@ -19,6 +19,8 @@ settings.register_profile("trust", deadline=None, max_examples=3000, print_blob=
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 TINY_DATA = {"source": "simulator", "largest_class": 8, "imbalance": 4, "test_per_class": 2}
+TINY_IMAGES = {"image_size": 32}
+"""Half the side of the default: a quarter of the tokens."""
 
 LONGEST = [
     "test_notebooks.py",
@@ -67,7 +69,8 @@ def tiny_recipe(tmp_path, without_report):
             "inner": {"epochs": 2, "batch_size": 8},
             "outer": {"every": 2, "batch_size": 11, "learning_rate": 0.1},
         }
-        return Recipe.model_validate(values | sections)
+        backbone = TINY_IMAGES | sections.pop("backbone", {})
+        return Recipe.model_validate(values | sections | {"backbone": backbone})
 
     return build
 

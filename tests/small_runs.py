@@ -18,6 +18,7 @@ def small(tmp_path, **sections):
         "name": "tiny",
         "runs": tmp_path / "runs",
         "data": FEW_CHIPS,
+        "backbone": {"image_size": 32},
         "inner": {"epochs": 2, "batch_size": 6},
         "outer": {"every": 2, "batch_size": 11, "learning_rate": 0.1},
         "peft": {"method": "lora", "rank": 2, "blocks": "last:2"},

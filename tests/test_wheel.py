@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 RECIPE = """
 name: tiny
 data: {source: simulator, largest_class: 4, imbalance: 2, test_per_class: 1}
+backbone: {image_size: 32}
 inner: {epochs: 1, batch_size: 8}
 outer: {every: 2, batch_size: 11}
 peft: {rank: 2, blocks: "last:2"}

@@ -101,7 +101,7 @@ def build(tiny_recipe, spectral, sensor_name="sar", head="class_mean", **section
 @pytest.mark.parametrize("spectral", [{"update_rank": 2}, {"mixing": "trained"}], ids=str)
 @pytest.mark.parametrize("mode", MODES)
 def test_training_starts_at_the_tokens_of_the_frozen_kernel(tiny_recipe, mode, spectral):
-    images = torch.randn(1, 12, 64, 64, generator=torch.Generator().manual_seed(2))
+    images = torch.randn(1, 12, 32, 32, generator=torch.Generator().manual_seed(2))
     tokens = [
         build(tiny_recipe, {"mode": mode} | extra, "multispectral").classifier.backbone.patch_embed(
             images
@@ -129,7 +129,7 @@ def test_kernels_that_start_at_zero_need_a_head_with_a_gradient(tiny_recipe, spe
     with pytest.raises(RecipeError, match=r"set head.initialisation to random"):
         build(tiny_recipe, {"mode": "matched"} | spectral)
     built = build(tiny_recipe, {"mode": "matched"} | spectral, head="random")
-    images = torch.randn(4, 2, 64, 64, generator=torch.Generator().manual_seed(3))
+    images = torch.randn(4, 2, 32, 32, generator=torch.Generator().manual_seed(3))
     logits = built.classifier(images)
     assert torch.equal(logits[0], logits[1])  # blind at the start
     F.cross_entropy(logits, torch.tensor([0, 1, 2, 0])).backward()

@@ -223,7 +223,7 @@ def low_classifier(tiny_recipe, config):
 @EVERY
 def test_what_trains_is_float32_where_what_is_frozen_is_bfloat16(method, tiny_recipe):
     classifier = low_classifier(tiny_recipe, CONFIGS[method])
-    classifier(torch.randn(2, 2, 64, 64)).square().sum().backward()
+    classifier(torch.randn(2, 2, 32, 32)).square().sum().backward()
     for parameter in classifier.parameters():
         if parameter.requires_grad:
             assert parameter.dtype == torch.float32
@@ -236,7 +236,7 @@ def test_what_trains_is_float32_where_what_is_frozen_is_bfloat16(method, tiny_re
 
 @pytest.mark.parametrize("method", [*ADDITIVE, "bitfit", "layer_norm", "ssf"])
 def test_training_starts_at_the_frozen_model_in_bfloat16(method, tiny_recipe):
-    chips = torch.randn(2, 2, 64, 64)
+    chips = torch.randn(2, 2, 32, 32)
     frozen = low_classifier(tiny_recipe, CONFIGS["linear_probe"])
     adapted = low_classifier(tiny_recipe, CONFIGS[method])
     assert torch.equal(adapted.features(chips), frozen.features(chips))
@@ -260,7 +260,7 @@ def test_a_run_trains_saves_and_loads(method, tiny_recipe, monkeypatch):
     short = {"epochs": 1, "batch_size": 8}
     folder = finetune(tiny_recipe(peft=config.model_dump(), inner=short)).folder
     (model,) = built
-    chips = torch.randn(2, 2, 64, 64)
+    chips = torch.randn(2, 2, 32, 32)
     loaded = load_run(folder)
     trained = loaded.classifier.trained_state()
     assert not any(torch.equal(trained[name], start) for name, start in starts[0].items())

@@ -22,6 +22,7 @@ STUDY = {
 RECIPE = {
     "name": "tiny",
     "data": {"source": "simulator", "largest_class": 6, "imbalance": 3, "test_per_class": 1},
+    "backbone": {"image_size": 32},
     "inner": {"epochs": 1, "batch_size": 8},
     "outer": {"every": 2, "batch_size": 11},
 }

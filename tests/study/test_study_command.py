@@ -21,6 +21,7 @@ STUDY = {
 RECIPE = {
     "name": "tiny",
     "data": {"source": "simulator", "largest_class": 8, "imbalance": 4, "test_per_class": 2},
+    "backbone": {"image_size": 32},
     "inner": {"epochs": 1, "batch_size": 8},
     "outer": {"every": 2, "batch_size": 11, "learning_rate": 0.1},
 }

@@ -107,7 +107,7 @@ def test_what_is_tested_and_stored_is_what_was_trained(tiny_recipe, monkeypatch)
     monkeypatch.setattr("rsmeta.finetuning.keep_sites", keep_and_compare)
     run = finetune(pruning_recipe(tiny_recipe, epochs=3)).folder
     ((trained, pruned),) = whole
-    images = torch.randn(4, 2, 64, 64, generator=torch.Generator().manual_seed(0)) * 5 - 15
+    images = torch.randn(4, 2, 32, 32, generator=torch.Generator().manual_seed(0)) * 5 - 15
     loaded = load_run(run)
     with torch.inference_mode():
         assert torch.equal(loaded.logits(images), pruned.eval()(images))
