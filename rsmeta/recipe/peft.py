@@ -101,6 +101,12 @@ class AdditiveMethod(_InBlocks):
         "steps of SGD bear: at 1 the largest curvature of the loss in the adapters is "
         "2 (1 + momentum) / learning_rate. Default: they stay as large as they are.",
     )
+    largest_scale: float | None = Field(
+        default=None,
+        gt=0,
+        description="With stability: modulators start at most this many times as large as they "
+        "are. What the first steps bear can be more than a whole training does. Default: any.",
+    )
     sharing: Sharing = Field(
         default="none",
         description="Which sites share one modulator: none; those of a block, of a position, all.",
@@ -120,6 +126,11 @@ class AdditiveMethod(_InBlocks):
             raise ValueError(
                 f"gamma {self.gamma:g} and stability both say how large modulators start; "
                 "leave one out"
+            )
+        if self.largest_scale is not None and self.stability is None:
+            raise ValueError(
+                "largest_scale has no effect without stability, which it bounds; set both or "
+                "neither"
             )
         return self
 

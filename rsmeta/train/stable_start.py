@@ -47,6 +47,8 @@ def start_modulators(
             f"peft.stability: the largest curvature of the loss in the adapters is {curvature:g}, "
             "so that no scale follows from it; set peft.gamma instead"
         )
+    if peft.largest_scale is not None:
+        scale = min(scale, peft.largest_scale)
     bank.set_scale(bank.rho.detach().clone(), scale)
     _LOGGER.info(
         "modulators start %g times as large: the largest curvature in the adapters is %g, and "

@@ -67,6 +67,16 @@ def test_what_else_scales_the_updates_does_not_matter(start):
     np.testing.assert_allclose(other, gamma / 4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("share", [0.5, 2])
+def test_the_scale_has_a_bound(start, caplog, share):
+    gamma, _ = start(METHODS[0])
+    with caplog.at_level(logging.INFO):
+        bounded, _ = start(METHODS[0] | {"largest_scale": share * float(gamma[0])})
+    np.testing.assert_allclose(bounded, min(share, 1) * gamma, rtol=1e-5)
+    (told,) = [r for r in caplog.records if r.name == "rsmeta.train.stable_start"]
+    assert told.args[0] == pytest.approx(bounded[0], rel=1e-5)
+
+
 def test_a_pattern_stays(tmp_path, start):
     names = [(block, name) for block in (6, 7) for name in ("attn", "mlp")]
     table = pd.DataFrame(names, columns=["block", "position"])
@@ -114,6 +124,7 @@ BAD = {
     "peft.gamma=2": "gamma 2 and stability",
     "outer.scale_search={factors: [1, 2]}": "peft.stability and outer.scale_search",
     "peft.stability=0": "greater than 0",
+    "peft={largest_scale: 1}": "largest_scale has no effect without stability",
 }
 
 
