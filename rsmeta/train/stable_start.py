@@ -19,7 +19,7 @@ _LOGGER = logging.getLogger(__name__)
 def start_modulators(
     classifier: ChipClassifier, recipe: Recipe, batches: Iterable[Batch], loss: Criterion
 ) -> int:
-    """Scale the modulators to `peft.stability`, where the recipe has it.
+    """Scale the modulators to `peft.stability`, up to `peft.largest_scale`, where a recipe has it.
 
     Args:
         classifier: The model, with its head at its start; its modulators are changed in place.
@@ -52,7 +52,7 @@ def start_modulators(
     bank.set_scale(bank.rho.detach().clone(), scale)
     _LOGGER.info(
         "modulators start %g times as large: the largest curvature in the adapters is %g, and "
-        "training is stable up to a scale of %g",
+        "the first steps are stable up to a scale of %g",
         scale,
         curvature,
         largest,
