@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import both_sets
 import country_cost
 import pandas as pd
 
@@ -288,6 +289,7 @@ def fill(text: str) -> str:
         "trust": trust_table,
         "mutation": mutation_table,
         "suggestions": suggestions_table,
+        "both_sets": both_sets.table,
     }
     for name, make in parts.items():
         pattern = rf"(<!-- results: {name} -->\n).*?(<!-- end -->)"

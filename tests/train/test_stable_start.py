@@ -70,6 +70,7 @@ def test_what_else_scales_the_updates_does_not_matter(start):
 @pytest.mark.parametrize("share", [0.5, 2])
 def test_the_scale_has_a_bound(start, caplog, share):
     gamma, _ = start(METHODS[0])
+    caplog.clear()
     with caplog.at_level(logging.INFO):
         bounded, _ = start(METHODS[0] | {"largest_scale": share * float(gamma[0])})
     np.testing.assert_allclose(bounded, min(share, 1) * gamma, rtol=1e-5)
