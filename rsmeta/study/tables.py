@@ -20,7 +20,7 @@ class Table:
 
 
 def tables_of(study: Study, results: pd.DataFrame) -> list[Table]:
-    """Accuracy of every variant at every level, and differences to the baseline over all levels.
+    """Accuracy of every variant at every level, and differences to the baseline.
 
     Args:
         study: The study.
@@ -52,21 +52,35 @@ def accuracy_table(study: Study, results: pd.DataFrame) -> Table:
 
 
 def difference_table(study: Study, results: pd.DataFrame) -> Table:
-    """Paired differences to the baseline in points, with 95 % intervals."""
-    pair = [*study.axes, SEED]
+    """Paired differences to the baseline in points, with 95 % intervals.
+
+    Where a study has axes: over all of their levels, and for each combination of them.
+    """
+    parts: dict[tuple[str, ...], pd.DataFrame] = {(): results}
+    if study.axes:
+        groups = results.groupby([*study.axes], sort=False)
+        parts |= {tuple(map(str, levels)): rows for levels, rows in groups}
+    names = [str(name) for name in results[VARIANT].unique() if name != study.baseline]
     rows = []
-    for variant in results[VARIANT].unique():
-        if variant == study.baseline:
-            continue
-        cells, count = [], 0
-        for score in SCORES:
-            found = paired_differences(results, variant, study.baseline, pair, score)
-            cells.append(_difference(bootstrap(found)) if len(found) else "-")
-            count = max(count, len(found))
-        rows.append([variant, *cells, str(count)])
-    header = ["", *SCORES, "pairs"]
+    for levels, part in parts.items():
+        shown = levels or ("all",) * len(study.axes)
+        for name in names:
+            row = _differences(study, part, name)
+            if row[-1] != "0" or not levels:
+                rows.append([*shown, name, *row])
+    header = [*study.axes, VARIANT, *SCORES, "pairs"]
     title = f"Difference to {study.baseline} in points, and its 95 % interval"
     return Table(title, header, rows)
+
+
+def _differences(study: Study, results: pd.DataFrame, variant: str) -> list[str]:
+    """Those of one variant in each score, and how many pairs there are."""
+    cells, count = [], 0
+    for score in SCORES:
+        found = paired_differences(results, variant, study.baseline, [*study.axes, SEED], score)
+        cells.append(_difference(bootstrap(found)) if len(found) else "-")
+        count = max(count, len(found))
+    return [*cells, str(count)]
 
 
 def _score(mean: float, error: float) -> str:

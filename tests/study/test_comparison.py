@@ -67,5 +67,17 @@ def test_tables_say_accuracy_and_differences_in_percent_and_points(results):
     assert f"| a | base {same}| 2 | 15 s | 1,000 |" in text
     assert "| b | new | 71.0 | 71.0 | 71.0 | 71.0 | 1 | 70 s | 1,000 |" in text
     assert "Difference to base in points, and its 95 % interval:" in text
-    assert "| new | +2.7 [+1.0, +5.0] |" in text
+    assert "| all | new | +2.7 [+1.0, +5.0] |" in text
+    assert f"| a | new {'| +3.5 [+2.0, +5.0] ' * 4}| 2 |" in text
+    assert f"| b | new {'| +1.0 ' * 4}| 1 |" in text
     assert "not yet run" not in text
+
+
+def test_without_axes_differences_are_of_all_pairs(results):
+    study = Study.model_validate(
+        {"name": "s", "recipe": "r.yaml", "baseline": "base", "variants": {"base": {}, "new": {}}}
+    )
+    only = results[results["data"] == "a"].drop(columns="data")
+    costs = {"training_seconds": 10, "passes_with_search": 1000}
+    text = study_tables("s", tables_of(study, only.assign(**costs)))
+    assert f"| new {'| +3.5 [+2.0, +5.0] ' * 4}| 2 |" in text
